@@ -1,0 +1,85 @@
+# hone: one binary, one library, one test program a module.
+#
+#   make            build ./hone            make check      run the tests (T=word filters)
+#   make quickstart train the small policy  make asan       the tests under sanitizers
+#   make lint       rules of the house      make bench      measure this machine
+#   make install    DESTDIR= PREFIX=        make clean
+#
+# MODE (release, asan) picks the flags and its own object folder. CC may be gcc or clang.
+MODE ?= release
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PREFIX ?= /usr/local
+PKGS := sqlite3 libcurl libcjson libxxhash
+OUT := build/$(MODE)-$(notdir $(CC))
+VERSION := 0.1.0
+
+WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wno-format-truncation -Wno-unknown-warning-option
+BASE := -std=gnu11 -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -fno-trapping-math -MMD -MP $(shell pkg-config --cflags $(PKGS))
+BASE += -DHONE_VERSION='"$(VERSION)"'
+ifeq ($(MODE),asan)
+FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+FLAGS := -O3 -g
+endif
+CFLAGS_ALL := $(BASE) $(WARN) $(FLAGS) $(CFLAGS)
+LIBS := $(shell pkg-config --libs $(PKGS)) -lm
+
+# policy/kernels/ is compiled once for each instruction set; the rest once.
+ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ifeq ($(ARCH),x86_64)
+ISAS := avx512 avx2 plain
+else ifeq ($(ARCH),aarch64)
+ISAS := neon plain
+else
+ISAS := plain
+endif
+ISA_avx512 := -march=x86-64-v4 -mprefer-vector-width=512
+ISA_avx2 := -march=x86-64-v3
+ISA_neon :=
+ISA_plain := -DSIMD_PLAIN
+
+SRC := $(wildcard base/*.c policy/*.c rollout/*.c reward/*.c rl/*.c db/*.c)
+KERNELS := $(wildcard policy/kernels/*.c)
+CLI := $(wildcard cli/*.c)
+TESTS := $(wildcard tests/test_*.c)
+TEST_LIB := $(filter-out $(TESTS),$(wildcard tests/*.c))
+
+LIB_OBJ := $(SRC:%.c=$(OUT)/%.o) $(foreach i,$(ISAS),$(KERNELS:%.c=$(OUT)/%.$(i).o))
+CLI_OBJ := $(filter-out $(OUT)/cli/main.o,$(CLI:%.c=$(OUT)/%.o))
+TEST_BIN := $(TESTS:%.c=$(OUT)/%)
+
+all: hone
+hone: $(OUT)/hone
+	@cp -f $< $@
+
+$(OUT)/hone: $(OUT)/cli/main.o $(CLI_OBJ) $(OUT)/libhone.a
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
+$(OUT)/libhone.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_LIB:%.c=$(OUT)/%.o) $(CLI_OBJ) $(OUT)/libhone.a
+	$(CC) $(CFLAGS_ALL) $^ -o $@ -lcmocka $(LIBS)
+
+define isa_rule
+$(OUT)/%.$(1).o: %.c Makefile
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS_ALL) $(ISA_$(1)) -DSIMD_ISA=$(1) -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+$(OUT)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(foreach i,$(ISAS),-DHAVE_ISA_$(i)) -c $< -o $@
+
+tests: $(TEST_BIN)
+
+.PHONY: all check asan lint bench install quickstart clean tests
+.SECONDARY:
+clean:
+	rm -rf build hone
+-include $(shell find build -name '*.d' 2>/dev/null)

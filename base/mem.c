@@ -1,0 +1,94 @@
+/* base/mem.c: see mem.h. */
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define ALIGN 64
+#define BLOCK_BYTES (1u << 20)
+
+struct arena_block {
+    struct arena_block *next;
+    size_t cap, used;
+    char *data;
+};
+
+static size_t round_up(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+static _Noreturn void out_of_memory(size_t n, size_t size) {
+    fprintf(stderr, "hone: out of memory: %zu x %zu bytes wanted\n", n, size);
+    _exit(EX_OSERR);
+}
+
+void *mem_new(size_t n, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * ALIGN)
+        out_of_memory(n, size);
+    bytes = bytes ? round_up(bytes) : ALIGN;
+    void *p = aligned_alloc(ALIGN, bytes);
+    if (!p) out_of_memory(n, size);
+    memset(p, 0, bytes);
+    return p;
+}
+
+void *mem_resize(void *p, size_t n_old, size_t n_new, size_t size) {
+    void *q = mem_new(n_new, size);
+    size_t n = n_old < n_new ? n_old : n_new;
+    if (p && n) memcpy(q, p, n * size);
+    mem_free(p);
+    return q;
+}
+
+void mem_free(void *p) { free(p); }
+
+char *mem_strdup(const char *s) {
+    if (!s) return NULL;
+    size_t n = strlen(s) + 1;
+    return memcpy(mem_new(n, 1), s, n);
+}
+
+static struct arena_block *block_new(size_t bytes) {
+    struct arena_block *b = mem_new(1, sizeof *b);
+    b->cap = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+    b->data = mem_new(b->cap, 1);
+    return b;
+}
+
+void *arena_new(struct arena *a, size_t n, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * ALIGN)
+        out_of_memory(n, size);
+    bytes = bytes ? round_up(bytes) : ALIGN;
+    if (!a->first) a->first = a->cur = block_new(bytes);
+    while (a->cur->cap - a->cur->used < bytes) {
+        if (!a->cur->next) a->cur->next = block_new(bytes);
+        a->cur = a->cur->next;
+    }
+    void *p = a->cur->data + a->cur->used;
+    a->cur->used += bytes;
+    return memset(p, 0, bytes);
+}
+
+char *arena_strdup(struct arena *a, const char *s) {
+    if (!s) return NULL;
+    size_t n = strlen(s) + 1;
+    return memcpy(arena_new(a, n, 1), s, n);
+}
+
+void arena_reset(struct arena *a) {
+    for (struct arena_block *b = a->first; b; b = b->next) b->used = 0;
+    a->cur = a->first;
+}
+
+void arena_clear(struct arena *a) {
+    for (struct arena_block *b = a->first, *next; b; b = next) {
+        next = b->next;
+        mem_free(b->data);
+        mem_free(b);
+    }
+    a->first = a->cur = NULL;
+}

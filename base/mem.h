@@ -1,0 +1,44 @@
+/* base/mem.h: memory that is never NULL, 64-byte aligned, and zeroed.
+ *
+ * Out of memory is not an outcome hone can act on: it prints one sentence and exits
+ * with EX_OSERR. `struct arena` hands out pieces of one block and gives all of them
+ * back at once; it is not shared between threads.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+
+/* n * size zeroed bytes, aligned to 64, caller frees with mem_free. Never NULL, not
+ * even for 0 bytes. */
+void *mem_new(size_t n, size_t size);
+
+/* Grows or shrinks what mem_new gave: the first min(old, new) * size bytes are kept,
+ * the rest is zero. p may be NULL when n_old is 0. */
+void *mem_resize(void *p, size_t n_old, size_t n_new, size_t size);
+
+/* Accepts NULL. */
+void mem_free(void *p);
+
+/* A copy of s, caller frees with mem_free. NULL gives NULL. */
+char *mem_strdup(const char *s);
+
+/* A bump allocator: grows by blocks, so that what it handed out never moves. */
+struct arena {
+    struct arena_block *first, *cur; /* owned */
+};
+
+/* n * size zeroed bytes, aligned to 64, valid until the next arena_reset or
+ * arena_clear. A zeroed struct arena is empty and ready. */
+void *arena_new(struct arena *a, size_t n, size_t size);
+
+/* A copy of s with the arena's lifetime. NULL gives NULL. */
+char *arena_strdup(struct arena *a, const char *s);
+
+/* Takes everything back, keeps the blocks. */
+void arena_reset(struct arena *a);
+
+/* Takes everything back and frees the blocks. Harmless on an empty arena. */
+void arena_clear(struct arena *a);
+
+#endif
