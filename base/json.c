@@ -108,23 +108,36 @@ static int scan_number(struct scan *s) {
     return 0;
 }
 
+/* cJSON points one byte too far where a key is missing, so keys are looked for here. */
 static int scan_tokens(struct scan *s) {
+    char open[JSON_MAX_DEPTH + 1] = {0}, last = 0; /* the token before */
     int depth = 0;
     while (s->pos < s->n) {
         char c = s->text[s->pos];
+        if (c == ' ' || c == '\n' || c == '\t' || c == '\r') {
+            s->pos++;
+            continue;
+        }
+        if ((unsigned char)c < 0x20) return fail_at(s, s->pos, "a control character");
+        bool key = open[depth] == '{' && (last == ',' || (last == '{' && c != '}'));
+        if (key && c != '"')
+            return fail_at(s, s->pos, "a key in double quotes is wanted, found '%c'", c);
+        last = c;
         if (c == '"') {
             if (scan_string(s) != 0) return -1;
-        } else if (c == '-' || c == '+' || isdigit((unsigned char)c)) {
-            if (scan_number(s) != 0) return -1;
-        } else {
-            if ((unsigned char)c < 0x20 && c != '\n' && c != '\t' && c != '\r')
-                return fail_at(s, s->pos, "a control character");
-            if (c == '{' || c == '[') depth++;
-            if (c == '}' || c == ']') depth--;
-            if (depth > JSON_MAX_DEPTH)
-                return fail_at(s, s->pos, "nested deeper than %d", JSON_MAX_DEPTH);
-            s->pos++;
+            continue;
         }
+        if (c == '-' || c == '+' || isdigit((unsigned char)c)) {
+            if (scan_number(s) != 0) return -1;
+            continue;
+        }
+        if (c == '{' || c == '[') {
+            if (depth == JSON_MAX_DEPTH)
+                return fail_at(s, s->pos, "nested deeper than %d", JSON_MAX_DEPTH);
+            open[++depth] = c;
+        }
+        if ((c == '}' || c == ']') && depth > 0) depth--;
+        s->pos++;
     }
     return 0;
 }
