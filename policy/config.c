@@ -106,8 +106,9 @@ static int check_router(const struct policy_config *c, const char *where,
                         struct err *err) {
     if (c->first_k_dense_replace >= c->num_hidden_layers) return 0;
     if (c->n_routed_experts % c->n_group != 0)
-        return err_set(err, EX_CONFIG, "%s: n_group %d does not divide n_routed_experts %d",
-                       where, c->n_group, c->n_routed_experts);
+        return err_set(err, EX_CONFIG,
+                       "%s: n_group %d does not divide n_routed_experts %d", where,
+                       c->n_group, c->n_routed_experts);
     int per_group = c->n_routed_experts / c->n_group;
     /* a group's score is the sum of its two best experts */
     if (per_group < 2)
@@ -143,8 +144,8 @@ static int check_yarn(const struct policy_config *c, const char *where, struct e
     if (check_ranges(r, (int)(sizeof r / sizeof *r), where, err) != 0) return -1;
     if (y->beta_fast < y->beta_slow)
         return err_set(err, EX_CONFIG,
-                       "%s: rope_scaling.beta_fast %.9g is less than beta_slow %.9g", where,
-                       y->beta_fast, y->beta_slow);
+                       "%s: rope_scaling.beta_fast %.9g is less than beta_slow %.9g",
+                       where, y->beta_fast, y->beta_slow);
     return 0;
 }
 
@@ -186,7 +187,7 @@ static int check_extent(const struct policy_config *c, const char *where,
         int64_t n;
         if (__builtin_mul_overflow((int64_t)shape[i].a * shape[i].b,
                                    (int64_t)shape[i].c * shape[i].d, &n) ||
-            n > INT_MAX / 4)
+            n > INT_MAX / 2) /* two of them are added up, see kv_b_proj */
             return err_set(err, EX_CONFIG, "%s: %s is too large", where, shape[i].what);
     }
     int64_t moe = c->num_hidden_layers - (int64_t)c->first_k_dense_replace;

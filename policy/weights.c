@@ -41,7 +41,8 @@ static void add(struct layout *l, int n_dims, int rows, int cols, const char *fm
 static void add_attention(struct layout *l, const struct policy_config *c, int i) {
     int heads = c->num_attention_heads, qk = c->qk_nope_head_dim + c->qk_rope_head_dim;
     if (c->q_lora_rank == 0) {
-        add(l, 2, heads * qk, c->hidden_size, "model.layers.%d.self_attn.q_proj.weight", i);
+        add(l, 2, heads * qk, c->hidden_size, "model.layers.%d.self_attn.q_proj.weight",
+            i);
     } else {
         add(l, 2, c->q_lora_rank, c->hidden_size,
             "model.layers.%d.self_attn.q_a_proj.weight", i);
