@@ -1,0 +1,29 @@
+/* cli/cmd.h: the commands of hone, one file each.
+ *
+ * argv[0] is the command's name. Each prints its own errors ("hone train: ...") to stderr
+ * and returns a sysexits.h code, 0 when all is well; only main exits.
+ */
+#ifndef CLI_CMD_H
+#define CLI_CMD_H
+
+int cmd_train(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
+int cmd_sample(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+typedef int (*cmd_run)(int argc, char **argv);
+
+struct cmd {
+    const char *name;
+    cmd_run run;
+    const char *summary; /* one line for `hone help` */
+};
+
+/* Command number i in the order of `hone help`, NULL past the last. */
+const struct cmd *cmd_at(int i);
+
+/* By name; NULL, with the sentence printed to stderr, where there is no such command. */
+const struct cmd *cmd_find(const char *name);
+
+#endif

@@ -1,0 +1,32 @@
+/* cli/version.c: see version.h. HONE_VERSION and HONE_COMMIT come from the Makefile. */
+#include "cli/version.h"
+
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <omp.h>
+#include <sqlite3.h>
+
+#if __has_include("policy/kernels.h")
+#include "policy/kernels.h"
+#else
+static const char *kernels_isa_name(void) { return "plain"; }
+#endif
+
+const char *version_short(void) {
+    return sizeof HONE_COMMIT > 1 ? HONE_VERSION " (" HONE_COMMIT ")" : HONE_VERSION;
+}
+
+void version_print(struct buf *out) {
+#ifdef __clang__
+    const char *compiler = "clang " __clang_version__;
+#else
+    const char *compiler = "gcc " __VERSION__;
+#endif
+    buf_printf(out, "hone %s\n", version_short());
+    buf_printf(out, "compiler: %s\n", compiler);
+    buf_printf(out, "instruction set: %s\n", kernels_isa_name());
+    buf_printf(out, "threads: %d (OpenMP %d)\n", omp_get_max_threads(), _OPENMP);
+    buf_printf(out, "sqlite: %s\n", sqlite3_libversion());
+    buf_printf(out, "curl: %s\n", curl_version_info(CURLVERSION_NOW)->version);
+    buf_printf(out, "cjson: %s\n", cJSON_Version());
+}
