@@ -1,9 +1,14 @@
 /* policy/config.c: see config.h. */
 #include "policy/config.h"
 
+#include <float.h>
 #include <limits.h>
-#include <math.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
 
 struct policy_config policy_config_default(void) {
     return (struct policy_config){
@@ -206,4 +211,369 @@ int policy_config_check(const struct policy_config *cfg, const char *where,
     if (check_router(cfg, where, err) != 0) return -1;
     if (check_yarn(cfg, where, err) != 0) return -1;
     return check_extent(cfg, where, err);
+}
+
+/* ---- config.json ---- */
+
+/* Where the value of a key goes. */
+struct slot {
+    const char *key;
+    size_t offset;
+    bool nullable;
+    double null_value;
+};
+
+#define AT(field) offsetof(struct policy_config, field)
+
+static const struct slot INTS[] = {
+    {"vocab_size", AT(vocab_size), false, 0},
+    {"hidden_size", AT(hidden_size), false, 0},
+    {"intermediate_size", AT(intermediate_size), false, 0},
+    {"moe_intermediate_size", AT(moe_intermediate_size), false, 0},
+    {"num_hidden_layers", AT(num_hidden_layers), false, 0},
+    {"num_attention_heads", AT(num_attention_heads), false, 0},
+    {"q_lora_rank", AT(q_lora_rank), true, 0},
+    {"kv_lora_rank", AT(kv_lora_rank), false, 0},
+    {"qk_rope_head_dim", AT(qk_rope_head_dim), false, 0},
+    {"qk_nope_head_dim", AT(qk_nope_head_dim), false, 0},
+    {"v_head_dim", AT(v_head_dim), false, 0},
+    {"n_routed_experts", AT(n_routed_experts), false, 0},
+    {"num_local_experts", AT(n_routed_experts), false, 0}, /* the same, elsewhere */
+    {"n_shared_experts", AT(n_shared_experts), true, 0},
+    {"num_experts_per_tok", AT(num_experts_per_tok), false, 0},
+    {"n_group", AT(n_group), true, 1},
+    {"topk_group", AT(topk_group), true, 1},
+    {"first_k_dense_replace", AT(first_k_dense_replace), false, 0},
+    {"max_position_embeddings", AT(max_position_embeddings), false, 0},
+    {"bos_token_id", AT(bos_token_id), true, -1},
+    {"eos_token_id", AT(eos_token_id), true, -1},
+    {"pad_token_id", AT(pad_token_id), true, -1},
+};
+
+static const struct slot BOOLS[] = {
+    {"norm_topk_prob", AT(norm_topk_prob), true, 0},
+    {"tie_word_embeddings", AT(tie_word_embeddings), false, 0},
+    {"rope_interleave", AT(rope_interleave), true, 0},
+};
+
+static const struct slot DOUBLES[] = {
+    {"routed_scaling_factor", AT(routed_scaling_factor), false, 0},
+    {"rms_norm_eps", AT(rms_norm_eps), false, 0},
+    {"initializer_range", AT(initializer_range), false, 0},
+    {"rope_theta", AT(rope_theta), false, 0},
+};
+
+/* What is built; any other value is refused. */
+static const struct {
+    const char *key, *only; /* as JSON */
+} FIXED[] = {
+    {"model_type", "\"deepseek_v3\""}, {"hidden_act", "\"silu\""},
+    {"scoring_func", "\"sigmoid\""},   {"topk_method", "\"noaux_tc\""},
+    {"attention_bias", "false"},       {"mlp_bias", "false"},
+    {"attention_dropout", "0"},        {"moe_layer_freq", "1"},
+    {"partial_rotary_factor", "1"},    {"quantization_config", "null"},
+};
+
+/* Keys that cannot change a forward pass. */
+static const char *const IGNORED[] = {
+    "_name_or_path",
+    "architectures",
+    "auto_map",
+    "aux_loss_alpha",
+    "chunk_size_feed_forward",
+    "dtype",
+    "ep_size",
+    "id2label",
+    "is_encoder_decoder",
+    "label2id",
+    "num_mtp_layers",
+    "num_nextn_predict_layers",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+    "pretraining_tp",
+    "problem_type",
+    "return_dict",
+    "router_aux_loss_coef",
+    "seq_aux",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+};
+
+/* Keys that are read by hand. */
+static const char *const OTHERS[] = {
+    "rope_scaling", "rope_parameters", "num_key_value_heads",
+    "head_dim",     "qk_head_dim",     "original_max_position_embeddings",
+};
+
+#define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
+enum {
+    MAX_KEYS = COUNT(INTS) + COUNT(BOOLS) + COUNT(DOUBLES) + COUNT(FIXED) +
+               COUNT(IGNORED) + COUNT(OTHERS)
+};
+
+static int check_known(const cJSON *json, const char *where, struct err *err) {
+    const char *key[MAX_KEYS];
+    int n = 0;
+    for (int i = 0; i < COUNT(INTS); i++) key[n++] = INTS[i].key;
+    for (int i = 0; i < COUNT(BOOLS); i++) key[n++] = BOOLS[i].key;
+    for (int i = 0; i < COUNT(DOUBLES); i++) key[n++] = DOUBLES[i].key;
+    for (int i = 0; i < COUNT(OTHERS); i++) key[n++] = OTHERS[i];
+    for (int i = 0; i < COUNT(FIXED); i++) key[n++] = FIXED[i].key;
+    for (int i = 0; i < COUNT(IGNORED); i++) key[n++] = IGNORED[i];
+    return json_check_keys(json, where, key, n, err);
+}
+
+static int check_fixed(const cJSON *json, const char *where, struct err *err) {
+    char place[JSON_WHERE_BYTES], found[64];
+    for (int i = 0; i < COUNT(FIXED); i++) {
+        const cJSON *value = json_find(json, FIXED[i].key);
+        if (!value) continue;
+        cJSON *only = cJSON_Parse(FIXED[i].only);
+        bool same = cJSON_Compare(value, only, true);
+        cJSON_Delete(only);
+        if (same) continue;
+        bool string = cJSON_IsString(value);
+        return err_set(
+            err, EX_CONFIG, "%s: only %s is built, found %s%.100s%s",
+            json_where(place, where, FIXED[i].key), FIXED[i].only, string ? "\"" : "",
+            string ? value->valuestring : json_found(value, found), string ? "\"" : "");
+    }
+    return 0;
+}
+
+static int read_int(struct policy_config *cfg, const struct slot *s, const cJSON *value,
+                    const char *where, struct err *err) {
+    int *out = (int *)((char *)cfg + s->offset);
+    char place[JSON_WHERE_BYTES];
+    long long x;
+    if (cJSON_IsNull(value) && s->nullable) {
+        *out = (int)s->null_value;
+        return 0;
+    }
+    /* several ends of text are allowed there; the tokenizer knows the one that counts */
+    if (cJSON_IsArray(value) && value->child && strcmp(s->key, "eos_token_id") == 0)
+        value = value->child;
+    /* 0 would be read back as null */
+    int min = s->null_value < 0 ? -1 : strcmp(s->key, "q_lora_rank") == 0;
+    if (json_as_int(value, json_where(place, where, s->key), min, INT_MAX, &x, err) != 0)
+        return -1;
+    *out = (int)x;
+    return 0;
+}
+
+static int read_values(struct policy_config *cfg, const cJSON *json, const char *where,
+                       struct err *err) {
+    for (int i = 0; i < COUNT(INTS); i++) {
+        const cJSON *value = json_find(json, INTS[i].key);
+        if (value && read_int(cfg, &INTS[i], value, where, err) != 0) return -1;
+    }
+    for (int i = 0; i < COUNT(BOOLS); i++) {
+        bool *out = (bool *)((char *)cfg + BOOLS[i].offset);
+        if (BOOLS[i].nullable && cJSON_IsNull(json_find(json, BOOLS[i].key)))
+            *out = false;
+        else if (json_get_bool(json, where, BOOLS[i].key, out, err) != 0)
+            return -1;
+    }
+    for (int i = 0; i < COUNT(DOUBLES); i++) {
+        double *out = (double *)((char *)cfg + DOUBLES[i].offset);
+        if (json_get_double(json, where, DOUBLES[i].key, -DBL_MAX, DBL_MAX, out, err) !=
+            0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A number that may be null, which leaves *out as it is. */
+static int read_optional(const cJSON *json, const char *where, const char *key,
+                         double min, double *out, struct err *err) {
+    if (cJSON_IsNull(json_find(json, key))) return 0;
+    return json_get_double(json, where, key, min, DBL_MAX, out, err);
+}
+
+/* transformers wants only factor; without one it is the ratio of the two lengths. */
+static int read_yarn(struct policy_config *cfg, const cJSON *rope, const cJSON *json,
+                     const char *where, struct err *err) {
+    struct policy_yarn *y = &cfg->yarn;
+    y->on = true;
+    y->original_max_position_embeddings = cfg->max_position_embeddings;
+    y->factor = 0;
+    const char *key = "original_max_position_embeddings";
+    if (json_get_int(rope, where, key, 1, INT_MAX, &y->original_max_position_embeddings,
+                     err) != 0 ||
+        json_get_int(json, where, key, 1, INT_MAX, &y->original_max_position_embeddings,
+                     err) != 0 ||
+        read_optional(rope, where, "factor", 1, &y->factor, err) != 0 ||
+        read_optional(rope, where, "beta_fast", 1e-3, &y->beta_fast, err) != 0 ||
+        read_optional(rope, where, "beta_slow", 1e-3, &y->beta_slow, err) != 0 ||
+        read_optional(rope, where, "mscale", 0, &y->mscale, err) != 0 ||
+        read_optional(rope, where, "mscale_all_dim", 0, &y->mscale_all_dim, err) != 0 ||
+        read_optional(rope, where, "attention_factor", 1e-6, &y->attention_factor, err) !=
+            0 ||
+        json_get_bool(rope, where, "truncate", &y->truncate, err) != 0)
+        return -1;
+    if (y->factor == 0)
+        y->factor = (double)cfg->max_position_embeddings /
+                    y->original_max_position_embeddings;
+    return 0;
+}
+
+/* Both dialects: rope_theta and rope_scaling beside each other (transformers 4), or both
+ * in rope_parameters (5). rope_scaling wins, as there; so does an inner rope_theta. */
+static int read_rope(struct policy_config *cfg, const cJSON *json, const char *where,
+                     bool strict, struct err *err) {
+    static const char *const KEYS[] = {
+        "type",
+        "rope_type",
+        "rope_theta",
+        "factor",
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "truncate",
+        "mscale_all_dim",
+        "attention_factor",
+        "original_max_position_embeddings",
+        "partial_rotary_factor",
+    };
+    char inside[JSON_WHERE_BYTES], place[JSON_WHERE_BYTES];
+    const char *type = "default", *name = "rope_scaling";
+    const cJSON *rope = json_find(json, name);
+    if (!rope || cJSON_IsNull(rope) || !rope->child)
+        rope = json_find(json, name = "rope_parameters");
+    if (!rope || cJSON_IsNull(rope)) return 0;
+    json_where(inside, where, name);
+    if (json_as_object(rope, inside, err) != 0) return -1;
+    if (strict && json_check_keys(rope, inside, KEYS, COUNT(KEYS), err) != 0) return -1;
+    double partial = 1;
+    if (json_get_string(rope, inside, "type", &type, err) != 0 ||
+        json_get_string(rope, inside, "rope_type", &type, err) != 0 ||
+        json_get_double(rope, inside, "rope_theta", -DBL_MAX, DBL_MAX, &cfg->rope_theta,
+                        err) != 0 ||
+        json_get_double(rope, inside, "partial_rotary_factor", 1, 1, &partial, err) != 0)
+        return -1;
+    if (strcmp(type, "yarn") == 0) return read_yarn(cfg, rope, json, inside, err);
+    if (strcmp(type, "default") == 0) return 0;
+    return err_set(err, EX_CONFIG,
+                   "%s: only \"default\" and \"yarn\" are built, found \"%.100s\"",
+                   json_where(place, inside, "rope_type"), type);
+}
+
+/* Numbers that follow from others: transformers writes them down, and believes them. */
+static int check_derived(const struct policy_config *cfg, const cJSON *json,
+                         const char *where, struct err *err) {
+    const struct {
+        const char *key;
+        int value;
+        const char *rule;
+    } derived[] = {
+        {"num_key_value_heads", cfg->num_attention_heads, "num_attention_heads"},
+        {"head_dim", cfg->qk_rope_head_dim, "qk_rope_head_dim"},
+        {"qk_head_dim", cfg->qk_nope_head_dim + cfg->qk_rope_head_dim,
+         "qk_nope_head_dim + qk_rope_head_dim"},
+    };
+    for (int i = 0; i < COUNT(derived); i++) {
+        char place[JSON_WHERE_BYTES], found[64];
+        const cJSON *value = json_find(json, derived[i].key);
+        if (!value || cJSON_IsNull(value)) continue;
+        if (cJSON_IsNumber(value) && value->valuedouble == derived[i].value) continue;
+        return err_set(err, EX_CONFIG, "%s: must be %s = %d, found %s",
+                       json_where(place, where, derived[i].key), derived[i].rule,
+                       derived[i].value, json_found(value, found));
+    }
+    return 0;
+}
+
+int policy_config_parse(struct policy_config *cfg, const cJSON *json, const char *where,
+                        bool strict, struct err *err) {
+    *cfg = policy_config_default();
+    if (json_as_object(json, where, err) != 0) return -1;
+    if (check_fixed(json, where, err) != 0) return -1;
+    if (strict && check_known(json, where, err) != 0) return -1;
+    if (read_values(cfg, json, where, err) != 0) return -1;
+    if (read_rope(cfg, json, where, strict, err) != 0) return -1;
+    return check_derived(cfg, json, where, err);
+}
+
+int policy_config_load(struct policy_config *cfg, const char *dir, struct err *err) {
+    char path[4096];
+    cJSON *json;
+    if (file_join(path, sizeof path, dir, "config.json", err) != 0) return -1;
+    if (json_load(&json, path, 1 << 20, err) != 0) return -1;
+    int rc = json_as_object(json, path, err);
+    if (rc == 0) rc = json_need(json, path, "model_type", err);
+    if (rc == 0) rc = policy_config_parse(cfg, json, path, false, err);
+    if (rc == 0) rc = policy_config_check(cfg, path, err);
+    json_free(json);
+    return rc;
+}
+
+/* transformers takes 1 for an int and refuses it where it wants a float. */
+static void print_float(struct buf *out, const char *key, double x) {
+    struct buf text = {0};
+    json_print_double(&text, x);
+    bool whole = !strpbrk(buf_text(&text), ".e");
+    buf_printf(out, "\"%s\": %s%s", key, buf_text(&text), whole ? ".0" : "");
+    buf_clear(&text);
+}
+
+static void print_yarn(struct buf *out, const struct policy_yarn *y) {
+    buf_puts(out, "{\n    ");
+    if (y->attention_factor > 0) {
+        print_float(out, "attention_factor", y->attention_factor);
+        buf_puts(out, ",\n    ");
+    }
+    print_float(out, "beta_fast", y->beta_fast);
+    buf_puts(out, ",\n    ");
+    print_float(out, "beta_slow", y->beta_slow);
+    buf_puts(out, ",\n    ");
+    print_float(out, "factor", y->factor);
+    buf_puts(out, ",\n    ");
+    if (y->mscale > 0) {
+        print_float(out, "mscale", y->mscale);
+        buf_puts(out, ",\n    ");
+    }
+    if (y->mscale_all_dim > 0) {
+        print_float(out, "mscale_all_dim", y->mscale_all_dim);
+        buf_puts(out, ",\n    ");
+    }
+    buf_printf(out,
+               "\"original_max_position_embeddings\": %d,\n    \"rope_type\": \"yarn\",\n"
+               "    \"truncate\": %s,\n    \"type\": \"yarn\"\n  }",
+               y->original_max_position_embeddings, y->truncate ? "true" : "false");
+}
+
+void policy_config_print(const struct policy_config *cfg, struct buf *out) {
+    buf_puts(out, "{\n  \"architectures\": [\n    \"DeepseekV3ForCausalLM\"\n  ],\n"
+                  "  \"model_type\": \"deepseek_v3\",\n  \"torch_dtype\": \"float32\",\n"
+                  "  \"attention_bias\": false,\n  \"attention_dropout\": 0.0,\n"
+                  "  \"hidden_act\": \"silu\",\n");
+    buf_printf(out, "  \"num_key_value_heads\": %d,\n", cfg->num_attention_heads);
+    for (int i = 0; i < COUNT(INTS); i++) {
+        int value = *(const int *)((const char *)cfg + INTS[i].offset);
+        if (strcmp(INTS[i].key, "num_local_experts") == 0) continue;
+        bool null = strcmp(INTS[i].key, "q_lora_rank") == 0 ? value == 0 : value < 0;
+        buf_printf(out, "  \"%s\": ", INTS[i].key);
+        if (null)
+            buf_puts(out, "null,\n");
+        else
+            buf_printf(out, "%d,\n", value);
+    }
+    for (int i = 0; i < COUNT(BOOLS); i++) {
+        bool value = *(const bool *)((const char *)cfg + BOOLS[i].offset);
+        buf_printf(out, "  \"%s\": %s,\n", BOOLS[i].key, value ? "true" : "false");
+    }
+    for (int i = 0; i < COUNT(DOUBLES); i++) {
+        buf_puts(out, "  ");
+        print_float(out, DOUBLES[i].key,
+                    *(const double *)((const char *)cfg + DOUBLES[i].offset));
+        buf_puts(out, ",\n");
+    }
+    buf_puts(out, "  \"rope_scaling\": ");
+    if (cfg->yarn.on)
+        print_yarn(out, &cfg->yarn);
+    else
+        buf_puts(out, "null");
+    buf_puts(out, ",\n  \"num_nextn_predict_layers\": 0\n}\n");
 }

@@ -4,10 +4,10 @@
  */
 #include "policy/safetensors.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +15,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "policy/utf8.h"
+#include "base/json.h"
 
 static const struct {
     const char *name;
@@ -117,20 +117,14 @@ static bool read_shape(const cJSON *json, struct safetensors_tensor *t) {
 /* One `"name":{"dtype":..,"shape":[..],"data_offsets":[b,e]}`. */
 static int read_entry(struct safetensors_tensor *t, const cJSON *json, const char *path,
                       struct err *err) {
-    const cJSON *dtype = NULL, *shape = NULL, *offsets = NULL, *item;
     const char *name = json->string;
-    if (!cJSON_IsObject(json))
-        return err_set(err, EX_DATAERR, "%s: tensor '%.200s' is no object", path, name);
-    cJSON_ArrayForEach(item, json) {
-        const cJSON **slot = strcmp(item->string, "dtype") == 0          ? &dtype
-                             : strcmp(item->string, "shape") == 0        ? &shape
-                             : strcmp(item->string, "data_offsets") == 0 ? &offsets
-                                                                         : NULL;
-        if (!slot || *slot)
-            return err_set(err, EX_DATAERR, "%s: tensor '%.200s': %s key '%.100s'", path,
-                           name, slot ? "double" : "unknown", item->string);
-        *slot = item;
-    }
+    const cJSON *dtype = json_find(json, "dtype"), *shape = json_find(json, "shape");
+    const cJSON *offsets = json_find(json, "data_offsets");
+    if (!cJSON_IsObject(json) || cJSON_GetArraySize(json) != 3)
+        return err_set(err, EX_DATAERR,
+                       "%s: tensor '%.200s': must be an object with dtype, shape and "
+                       "data_offsets",
+                       path, name);
     if (!read_dtype(dtype, &t->dtype))
         return err_set(err, EX_DATAERR, "%s: tensor '%.200s': bad dtype", path, name);
     if (!read_shape(shape, t))
@@ -157,15 +151,11 @@ static int read_metadata(struct safetensors *st, const cJSON *json, const char *
                          struct err *err) {
     if (!cJSON_IsObject(json))
         return err_set(err, EX_DATAERR, "%s: __metadata__ is no object", path);
-    if (st->metadata) return err_set(err, EX_DATAERR, "%s: two __metadata__", path);
     const cJSON *item;
     st->metadata = mem_new((size_t)cJSON_GetArraySize(json), sizeof *st->metadata);
     cJSON_ArrayForEach(item, json) {
         if (!cJSON_IsString(item))
             return err_set(err, EX_DATAERR, "%s: __metadata__: '%.200s' is no string",
-                           path, item->string);
-        if (safetensors_metadata(st, item->string))
-            return err_set(err, EX_DATAERR, "%s: __metadata__: '%.200s' is there twice",
                            path, item->string);
         st->metadata[st->n_metadata++] =
             (struct safetensors_pair){arena_strdup(&st->text, item->string),
@@ -196,40 +186,21 @@ static int check_tensors(struct safetensors *st, uint64_t data_bytes, uint64_t d
                        "%s: the header describes %llu bytes of data, the file has %llu",
                        path, (unsigned long long)end, (unsigned long long)data_bytes);
     qsort(t, (size_t)st->n_tensors, sizeof *t, compare_names);
-    for (int i = 1; i < st->n_tensors; i++)
-        if (strcmp(t[i - 1].name, t[i].name) == 0)
-            return err_set(err, EX_DATAERR, "%s: tensor '%.200s' is there twice", path,
-                           t[i].name);
     return 0;
-}
-
-/* Text that cJSON would read more kindly than it should. */
-static bool is_json_text(const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)s[i] < 0x20 && s[i] != '\t' && s[i] != '\n' && s[i] != '\r')
-            return false;
-    return utf8_valid(s, n) && !memmem(s, n, "\\u0000", 6);
-}
-
-/* The object in s[0..n), with nothing but white space around it, or NULL. */
-static cJSON *parse_object(const char *s, size_t n) {
-    const char *end = NULL;
-    if (!is_json_text(s, n)) return NULL;
-    cJSON *json = cJSON_ParseWithLengthOpts(s, n, &end, false);
-    bool good = json && cJSON_IsObject(json);
-    for (; good && end < s + n; end++) good = (unsigned char)*end <= ' ';
-    if (good) return json;
-    cJSON_Delete(json);
-    return NULL;
 }
 
 static int read_header(struct safetensors *st, const char *header, size_t n,
                        uint64_t file_bytes, struct err *err) {
     const char *path = st->file[0].path;
-    cJSON *json = parse_object(header, n), *item;
-    if (!json)
-        return err_set(err, EX_DATAERR, "%s: the header is not a JSON object", path);
+    char where[JSON_WHERE_BYTES];
+    cJSON *json, *item;
+    snprintf(where, sizeof where, "%.600s: header", path);
+    if (json_parse(&json, header, n, where, 1, err) != 0) return -1;
     int rc = -1;
+    if (!cJSON_IsObject(json)) {
+        err_set(err, EX_DATAERR, "%s: must be a JSON object", where);
+        goto out;
+    }
     st->tensor = mem_new((size_t)cJSON_GetArraySize(json), sizeof *st->tensor);
     cJSON_ArrayForEach(item, json) {
         if (strcmp(item->string, "__metadata__") == 0) {
@@ -242,7 +213,7 @@ static int read_header(struct safetensors *st, const char *header, size_t n,
     }
     rc = check_tensors(st, file_bytes - 8 - n, 8 + n, path, err);
 out:
-    cJSON_Delete(json);
+    json_free(json);
     return rc;
 }
 
@@ -396,23 +367,20 @@ static int check_shards(struct safetensors *st, const cJSON *map, const char *in
 }
 
 int safetensors_open_index(struct safetensors *st, const char *path, struct err *err) {
-    char *text;
-    size_t n;
     int rc = -1;
+    cJSON *json;
     memset(st, 0, sizeof *st);
-    if (file_load(path, SAFETENSORS_MAX_HEADER, &text, &n, err) != 0) return -1;
-    cJSON *json = parse_object(text, n);
-    const cJSON *map = cJSON_GetObjectItemCaseSensitive(json, "weight_map");
+    if (json_load(&json, path, SAFETENSORS_MAX_HEADER, err) != 0) return -1;
+    const cJSON *map = json_find(json, "weight_map");
     if (!cJSON_IsObject(map)) {
-        err_set(err, EX_DATAERR, "%s: not a JSON object with a weight_map", path);
+        err_set(err, EX_DATAERR, "%s: weight_map: must be there, an object", path);
         goto out;
     }
     rc = open_shards(st, map, path, err);
     if (rc == 0) rc = check_shards(st, map, path, err);
 out:
     if (rc != 0) safetensors_close(st);
-    cJSON_Delete(json);
-    mem_free(text);
+    json_free(json);
     return rc;
 }
 
@@ -529,15 +497,6 @@ int safetensors_load_i64(const struct safetensors *st, const char *name, int n_d
 
 /* ---- writing ---- */
 
-static void print_quoted(struct buf *out, const char *s) {
-    cJSON *json = cJSON_CreateStringReference(s);
-    char *text = cJSON_PrintUnformatted(json);
-    CHECK(text);
-    buf_puts(out, text);
-    cJSON_free(text);
-    cJSON_Delete(json);
-}
-
 /* The reference writes wide types first, then by name, so that each is aligned. */
 static int compare_writing(const void *a, const void *b) {
     const struct safetensors_tensor *x = a, *y = b;
@@ -550,7 +509,7 @@ static void print_entry(struct buf *out, struct safetensors_tensor *t, uint64_t 
     t->n = 1;
     for (int i = 0; i < t->n_dims; i++) t->n *= (size_t)t->shape[i];
     t->n_bytes = t->n * (uint64_t)DTYPE[t->dtype].bits / 8;
-    print_quoted(out, t->name);
+    json_print_string(out, t->name);
     buf_printf(out, ":{\"dtype\":\"%s\",\"shape\":[", DTYPE[t->dtype].name);
     for (int i = 0; i < t->n_dims; i++)
         buf_printf(out, "%s%lld", i ? "," : "", (long long)t->shape[i]);
@@ -567,9 +526,9 @@ static void print_header(struct buf *out, struct safetensors_tensor *tensor, int
         buf_puts(out, "\"__metadata__\":{");
         for (int i = 0; i < n_metadata; i++) {
             if (i) buf_puts(out, ",");
-            print_quoted(out, metadata[i].key);
+            json_print_string(out, metadata[i].key);
             buf_puts(out, ":");
-            print_quoted(out, metadata[i].value);
+            json_print_string(out, metadata[i].value);
         }
         buf_puts(out, n ? "}," : "}");
     }
