@@ -7,7 +7,6 @@
 #
 # MODE (release, asan) picks the flags and its own object folder. CC may be gcc or clang.
 MODE ?= release
-CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -17,14 +16,15 @@ OUT := build/$(MODE)-$(notdir $(CC))
 VERSION := 0.1.0
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wno-format-truncation -Wno-unknown-warning-option
-BASE := -std=gnu11 -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -fno-trapping-math -MMD -MP $(shell pkg-config --cflags $(PKGS))
-BASE += -DHONE_VERSION='"$(VERSION)"'
+BASE := -std=gnu11 -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -fno-trapping-math $(shell pkg-config --cflags $(PKGS))
 ifeq ($(MODE),asan)
 FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-else
+else ifeq ($(MODE),release)
 FLAGS := -O3 -g
+else
+$(error MODE is release or asan, not $(MODE))
 endif
-CFLAGS_ALL := $(BASE) $(WARN) $(FLAGS) $(CFLAGS)
+CFLAGS_ALL := $(BASE) -MMD -MP $(WARN) $(FLAGS) $(CFLAGS)
 LIBS := $(shell pkg-config --libs $(PKGS)) -lm
 
 # policy/kernels/ is compiled once for each instruction set; the rest once.
@@ -53,17 +53,17 @@ TEST_BIN := $(TESTS:%.c=$(OUT)/%)
 
 all: hone
 hone: $(OUT)/hone
-	@cp -f $< $@
+	@cmp -s $< $@ || cp -f $< $@
 
 $(OUT)/hone: $(OUT)/cli/main.o $(CLI_OBJ) $(OUT)/libhone.a
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) $(LDFLAGS)
 
 $(OUT)/libhone.a: $(LIB_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_LIB:%.c=$(OUT)/%.o) $(CLI_OBJ) $(OUT)/libhone.a
-	$(CC) $(CFLAGS_ALL) $^ -o $@ -lcmocka $(LIBS)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ -lcmocka $(LIBS) $(LDFLAGS)
 
 define isa_rule
 $(OUT)/%.$(1).o: %.c Makefile
@@ -76,10 +76,31 @@ $(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(foreach i,$(ISAS),-DHAVE_ISA_$(i)) -c $< -o $@
 
-tests: $(TEST_BIN)
+# The commit is known to one object only, made again after each commit.
+$(OUT)/cli/version.o: $(wildcard .git/logs/HEAD)
+$(OUT)/cli/version.o: CFLAGS_ALL += -DHONE_VERSION='"$(VERSION)"' -DHONE_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null)"'
 
-.PHONY: all check asan lint bench install quickstart clean tests
-.SECONDARY:
+tests: $(TEST_BIN) $(OUT)/hone
+check: tests
+	@tests/run.sh $(OUT) "$(T)"
+asan:
+	@$(MAKE) --no-print-directory MODE=asan check
+lint:
+	@CFLAGS="$(BASE)" tests/lint.sh
+bench: hone
+	./hone bench
+quickstart: hone
+	./hone train experiments/quickstart/experiment.json --out runs/quickstart --overwrite
+
+install: hone
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/hone $(DESTDIR)$(PREFIX)/share/doc/hone
+	install -m 755 hone $(DESTDIR)$(PREFIX)/bin/hone
+	cp -R experiments $(DESTDIR)$(PREFIX)/share/hone/
+	cp -R LICENSE $(wildcard README.md docs) $(DESTDIR)$(PREFIX)/share/doc/hone/
+
 clean:
 	rm -rf build hone
--include $(shell find build -name '*.d' 2>/dev/null)
+
+.PHONY: all hone tests check asan lint bench quickstart install clean
+.SECONDARY:
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
