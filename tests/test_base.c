@@ -332,7 +332,9 @@ static void test_nearest_finds_the_typo(void **state) {
     assert_string_equal(nearest_name("learing_rate", keys, 6), "learning_rate");
     assert_string_equal(nearest_name("learning-Rate", keys, 6), "learning_rate");
     assert_string_equal(nearest_name("generations", keys, 6), "num_generations");
-    assert_string_equal(nearest_name("baet", keys, 6), "beta"); /* a swap is one edit */
+    assert_string_equal(nearest_name("baet", keys, 6), "beta");
+    const char *const swap[] = {"abxx", "abcd"};
+    assert_string_equal(nearest_name("abdc", swap, 2), "abcd"); /* a swap is one edit */
     assert_string_equal(nearest_name("top", keys, 6), "top_p"); /* first of equals */
     assert_null(nearest_name("optimizer", keys, 6));
     assert_null(nearest_name("x", keys, 0));
