@@ -182,7 +182,7 @@ def make(name, change, n, length, seed):
     golden = {"ids": ids, "logits": logits.detach(), "loss": loss.detach()}
     golden.update({"grad." + k: v for k, v in disk_gradients(model, names).items()})
     save_file(golden, os.path.join(folder, "golden.safetensors"),
-              {"format": "pt", "torch": torch.__version__, "transformers": transformers.__version__})
+              {"format": "pt"})
     os.remove(os.path.join(folder, "generation_config.json"))
     print(f"{name}: loss {loss.item():.6f}, margin {min(margins, default=1):.6f}, "
           f"attempt {attempt}, logits std {logits.std().item():.3f}")
