@@ -55,14 +55,16 @@ all: hone
 hone: $(OUT)/hone
 	@cmp -s $< $@ || cp -f $< $@
 
-$(OUT)/hone: $(OUT)/cli/main.o $(CLI_OBJ) $(OUT)/libhone.a
+$(OUT)/hone: $(OUT)/cli/main.o $(OUT)/libcli.a $(OUT)/libhone.a
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) $(LDFLAGS)
 
 $(OUT)/libhone.a: $(LIB_OBJ)
+$(OUT)/libcli.a: $(CLI_OBJ)
+$(OUT)/%.a:
 	@rm -f $@
 	ar rcs $@ $^
 
-$(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_LIB:%.c=$(OUT)/%.o) $(CLI_OBJ) $(OUT)/libhone.a
+$(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_LIB:%.c=$(OUT)/%.o) $(OUT)/libcli.a $(OUT)/libhone.a
 	$(CC) $(CFLAGS_ALL) $^ -o $@ -lcmocka $(LIBS) $(LDFLAGS)
 
 define isa_rule

@@ -416,3 +416,36 @@ void json_print_double(struct buf *out, double x) {
     format_double(text, x);
     buf_puts(out, text);
 }
+
+static void print_value(struct buf *out, const cJSON *value, int indent);
+
+static void print_children(struct buf *out, const cJSON *parent, int indent) {
+    bool flat = cJSON_IsArray(parent);
+    for (const cJSON *c = parent->child; c; c = c->next) flat = flat && !c->child;
+    for (const cJSON *c = parent->child; c; c = c->next) {
+        if (!flat) buf_printf(out, "\n%*s", indent + 2, "");
+        if (c->string) {
+            json_print_string(out, c->string);
+            buf_puts(out, ": ");
+        }
+        print_value(out, c, indent + 2);
+        if (c->next) buf_puts(out, flat ? ", " : ",");
+    }
+    if (!flat) buf_printf(out, "\n%*s", indent, "");
+}
+
+static void print_value(struct buf *out, const cJSON *value, int indent) {
+    if (cJSON_IsString(value)) {
+        json_print_string(out, value->valuestring);
+    } else if (cJSON_IsNumber(value)) {
+        json_print_double(out, value->valuedouble);
+    } else if (cJSON_IsArray(value) || cJSON_IsObject(value)) {
+        buf_puts(out, cJSON_IsArray(value) ? "[" : "{");
+        if (value->child) print_children(out, value, indent);
+        buf_puts(out, cJSON_IsArray(value) ? "]" : "}");
+    } else {
+        buf_puts(out, cJSON_IsNull(value) ? "null" : cJSON_IsTrue(value) ? "true" : "false");
+    }
+}
+
+void json_print(struct buf *out, const cJSON *json) { print_value(out, json, 0); }

@@ -72,6 +72,10 @@ MUST_USE int json_need(const cJSON *obj, const char *where, const char *key,
 MUST_USE int json_check_keys(const cJSON *obj, const char *where, const char *const *keys,
                              int n, struct err *err);
 
+/* The tree with 2 spaces a level and lists of plain values on one line; no newline at the
+ * end. Reads back to the same tree. */
+void json_print(struct buf *out, const cJSON *json);
+
 /* Writes s quoted and escaped; a number with the fewest digits that read back the same. */
 void json_print_string(struct buf *out, const char *s);
 void json_print_double(struct buf *out, double x);

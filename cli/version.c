@@ -6,11 +6,7 @@
 #include <omp.h>
 #include <sqlite3.h>
 
-#if __has_include("policy/kernels.h")
 #include "policy/kernels.h"
-#else
-static const char *kernels_isa_name(void) { return "plain"; }
-#endif
 
 const char *version_short(void) {
     return sizeof HONE_COMMIT > 1 ? HONE_VERSION " (" HONE_COMMIT ")" : HONE_VERSION;

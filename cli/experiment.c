@@ -1,0 +1,342 @@
+/* cli/experiment.c: see experiment.h. The keys themselves are in experiment_table.c. */
+#include "cli/experiment.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/experiment_table.h"
+#include "reward/checker.h"
+
+enum { MAX_KEYS = 64, MAX_FILE_BYTES = 1 << 20 };
+
+/* ---- reading ------------------------------------------------------------------- */
+
+static int check_keys(enum section_id id, const cJSON *obj, const char *where,
+                      struct err *err) {
+    const char *keys[MAX_KEYS];
+    int n = 0;
+    experiment_keys(id, keys, &n, MAX_KEYS);
+    return json_check_keys(obj, where, keys, n, err);
+}
+
+/* A section that is absent keeps its defaults. */
+static int read_section(enum section_id id, struct experiment *x, const cJSON *tree,
+                        const char *where, struct err *err) {
+    char place[JSON_WHERE_BYTES];
+    const char *name = experiment_section[id].name;
+    const cJSON *obj = json_find(tree, name);
+    if (!obj) return 0;
+    json_where(place, where, name);
+    if (check_keys(id, obj, place, err) != 0) return -1;
+    return experiment_read_section(id, x, obj, place, err);
+}
+
+/* policy_config_check wants a size of vocabulary; where the tokenizer will tell, it gets
+ * the least one that holds the special tokens. */
+static int check_config(const struct policy_config *config, const char *where,
+                        struct err *err) {
+    struct policy_config c = *config;
+    const int id[] = {c.bos_token_id, c.eos_token_id, c.pad_token_id, 0};
+    for (int i = 0; i < 4 && config->vocab_size == 0; i++)
+        if (c.vocab_size <= id[i]) c.vocab_size = id[i] + 1;
+    return policy_config_check(&c, where, err);
+}
+
+static int read_model(struct experiment *x, const cJSON *tree, const char *where,
+                      struct err *err) {
+    char place[JSON_WHERE_BYTES], inside[JSON_WHERE_BYTES];
+    json_where(place, where, "model");
+    if (json_need(tree, where, "model", err) != 0) return -1;
+    if (read_section(SECTION_MODEL, x, tree, where, err) != 0) return -1;
+    const cJSON *config = json_find(json_find(tree, "model"), "config");
+    if (cJSON_IsNull(config)) config = NULL; /* as --set model.config=null leaves it */
+    x->model.has_config = config != NULL;
+    if (config && x->model.path[0])
+        return err_set(err, EX_CONFIG,
+                       "%s: has both a path and a config; a folder brings its own config, "
+                       "so set model.config to null",
+                       place);
+    if (!config && !x->model.path[0])
+        return err_set(err, EX_CONFIG,
+                       "%s: needs a path (a policy to start from) or a config (random weights)",
+                       place);
+    if (!config) return 0;
+    json_where(inside, place, "config");
+    if (policy_config_parse(&x->model.config, config, inside, true, err) != 0) return -1;
+    if (!json_find(config, "vocab_size")) x->model.config.vocab_size = 0;
+    return check_config(&x->model.config, inside, err);
+}
+
+static int read_checkers(struct experiment *x, const cJSON *list, const char *where,
+                         struct err *err) {
+    int n = cJSON_GetArraySize(list), i = 0;
+    if (json_as_array(list, where, err) != 0) return -1;
+    if (n < 1 || n > EXPERIMENT_MAX_REWARDS)
+        return err_set(err, EX_CONFIG, "%s: 1 to %d checkers, found %d", where,
+                       EXPERIMENT_MAX_REWARDS, n);
+    x->n_rewards = n;
+    for (const cJSON *c = list->child; c; c = c->next, i++) {
+        char place[JSON_WHERE_BYTES];
+        const struct checker *checker;
+        json_where_at(place, where, i);
+        experiment_defaults(SECTION_CHECKERS, &x->reward[i], false);
+        if (check_keys(SECTION_CHECKERS, c, place, err) != 0) return -1;
+        if (experiment_read_section(SECTION_CHECKERS, &x->reward[i], c, place, err) != 0)
+            return -1;
+        if (checker_find(&checker, x->reward[i].checker, err) != 0)
+            return err_prefix(err, "%s.checker", place);
+        for (int k = 0; k < i; k++)
+            if (strcmp(x->reward[k].checker, x->reward[i].checker) == 0)
+                return err_set(err, EX_CONFIG, "%s.checker: '%s' is already in the list",
+                               place, x->reward[i].checker);
+    }
+    return 0;
+}
+
+static int read_reward(struct experiment *x, const cJSON *tree, const char *where,
+                       struct err *err) {
+    char place[JSON_WHERE_BYTES], inside[JSON_WHERE_BYTES];
+    experiment_defaults(SECTION_CHECKERS, &x->reward[0], false);
+    snprintf(x->reward[0].checker, sizeof x->reward[0].checker, "answer");
+    x->n_rewards = 1;
+    if (read_section(SECTION_REWARD, x, tree, where, err) != 0) return -1;
+    const cJSON *list = json_find(json_find(tree, "reward"), "checkers");
+    json_where(place, where, "reward");
+    return list ? read_checkers(x, list, json_where(inside, place, "checkers"), err) : 0;
+}
+
+static int read_stop(struct experiment *x, const cJSON *tree, const char *where,
+                     struct err *err) {
+    char place[JSON_WHERE_BYTES], at[JSON_WHERE_BYTES];
+    const cJSON *list = json_find(tree, "stop");
+    int n = cJSON_GetArraySize(list);
+    if (!list) return 0;
+    json_where(place, where, "stop");
+    if (json_as_array(list, place, err) != 0) return -1;
+    if (n > EXPERIMENT_MAX_STOP)
+        return err_set(err, EX_CONFIG, "%s: at most %d strings, found %d", place,
+                       EXPERIMENT_MAX_STOP, n);
+    for (const cJSON *c = list->child; c; c = c->next) {
+        const char *s;
+        json_where_at(at, place, x->n_stop);
+        if (json_as_string(c, at, &s, err) != 0) return -1;
+        if (!*s || strlen(s) >= sizeof x->stop[0])
+            return err_set(err, EX_CONFIG, "%s: must have 1 to %zu bytes, found %zu", at,
+                           sizeof x->stop[0] - 1, strlen(s));
+        snprintf(x->stop[x->n_stop++], sizeof x->stop[0], "%s", s);
+    }
+    return 0;
+}
+
+/* ---- stages -------------------------------------------------------------------- */
+
+/* A key of the other type of stage gets a sentence of its own. */
+static int check_stage_keys(const cJSON *stage, enum section_id own, const char *where,
+                            struct err *err) {
+    const char *keys[MAX_KEYS], *type = own == SECTION_SFT ? "sft" : "grpo";
+    enum section_id other = own == SECTION_SFT ? SECTION_GRPO : SECTION_SFT;
+    int n = 0;
+    for (const cJSON *c = stage->child; c; c = c->next) {
+        char place[JSON_WHERE_BYTES];
+        if (!experiment_field(other, c->string) || experiment_field(own, c->string))
+            continue;
+        return err_set(err, EX_CONFIG, "%s: belongs to %s stages, this one is %s",
+                       json_where(place, where, c->string),
+                       own == SECTION_SFT ? "grpo" : "sft", type);
+    }
+    experiment_keys(SECTION_STAGE, keys, &n, MAX_KEYS);
+    experiment_keys(own, keys, &n, MAX_KEYS);
+    return json_check_keys(stage, where, keys, n, err);
+}
+
+static int check_stage_name(const struct experiment *x, int i, const char *where,
+                            struct err *err) {
+    const char *name = x->stage[i].name, *extra;
+    for (const char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("_-", *p))
+            return err_set(err, EX_CONFIG,
+                           "%s.name: may hold letters, digits, _ and -, found '%s'", where,
+                           name);
+    bool taken = experiment_field(SECTION_TOP, name) != NULL;
+    for (int k = 0; (extra = experiment_extra_key(SECTION_TOP, k)); k++)
+        taken = taken || strcmp(extra, name) == 0;
+    if (taken)
+        return err_set(err, EX_CONFIG, "%s.name: '%s' is a key of the experiment", where,
+                       name);
+    for (int k = 0; k < i; k++)
+        if (strcmp(x->stage[k].name, name) == 0)
+            return err_set(err, EX_CONFIG,
+                           "%s.name: stages[%d] is already called '%s'; give one a name",
+                           where, k, name);
+    return 0;
+}
+
+static int check_stage_values(const struct experiment_stage *s, const char *where,
+                              struct err *err) {
+    if (s->type == STAGE_SFT) return 0;
+    if (s->epsilon_high < 0 && s->epsilon_high != -1)
+        return err_set(err, EX_CONFIG,
+                       "%s.epsilon_high: must be at least 0, or -1 for the value of "
+                       "epsilon, found %g",
+                       where, s->epsilon_high);
+    return 0;
+}
+
+static int read_stage(struct experiment *x, int i, const cJSON *stage, const char *where,
+                      struct err *err) {
+    struct experiment_stage *s = &x->stage[i];
+    char place[JSON_WHERE_BYTES];
+    const cJSON *one = json_find(stage, "num_generations");
+    if (json_as_object(stage, where, err) != 0) return -1;
+    const char *type = cJSON_GetStringValue(json_find(stage, "type"));
+    bool sft = type && strcmp(type, "sft") == 0;
+    enum section_id own = sft ? SECTION_SFT : SECTION_GRPO;
+    experiment_defaults(SECTION_STAGE, s, sft);
+    experiment_defaults(own, s, sft);
+    /* type first: which other keys are valid depends on it */
+    if (!type || (!sft && strcmp(type, "grpo") != 0))
+        return experiment_read_section(SECTION_STAGE, s, stage, where, err);
+    if (check_stage_keys(stage, own, where, err) != 0) return -1;
+    if (experiment_read_section(SECTION_STAGE, s, stage, where, err) != 0) return -1;
+    if (!sft && cJSON_IsNumber(one) && one->valuedouble == 1)
+        return err_set(err, EX_CONFIG,
+                       "%s: must be at least 2: a sample alone has no group to be compared "
+                       "with, so nothing would be learnt",
+                       json_where(place, where, "num_generations"));
+    if (experiment_read_section(own, s, stage, where, err) != 0) return -1;
+    if (!s->name[0]) snprintf(s->name, sizeof s->name, "%s", type);
+    if (check_stage_name(x, i, where, err) != 0) return -1;
+    return check_stage_values(s, where, err);
+}
+
+static int read_stages(struct experiment *x, const cJSON *tree, const char *where,
+                       struct err *err) {
+    char place[JSON_WHERE_BYTES], at[JSON_WHERE_BYTES];
+    const cJSON *list = json_find(tree, "stages");
+    int n = cJSON_GetArraySize(list), i = 0;
+    if (json_need(tree, where, "stages", err) != 0) return -1;
+    json_where(place, where, "stages");
+    if (json_as_array(list, place, err) != 0) return -1;
+    if (n < 1 || n > EXPERIMENT_MAX_STAGES)
+        return err_set(err, EX_CONFIG, "%s: 1 to %d stages, found %d", place,
+                       EXPERIMENT_MAX_STAGES, n);
+    for (const cJSON *c = list->child; c; c = c->next, i++)
+        if (read_stage(x, i, c, json_where_at(at, place, i), err) != 0) return -1;
+    x->n_stages = n;
+    return 0;
+}
+
+/* ---- the whole ----------------------------------------------------------------- */
+
+static int read_tree(struct experiment *x, const cJSON *tree, const char *where,
+                     struct err *err) {
+    memset(x, 0, sizeof *x);
+    for (enum section_id id = SECTION_TOP; id <= SECTION_CHECKPOINT; id++)
+        if (id != SECTION_CHECKERS) experiment_defaults(id, x, false);
+    if (check_keys(SECTION_TOP, tree, where, err) != 0) return -1;
+    if (experiment_read_section(SECTION_TOP, x, tree, where, err) != 0) return -1;
+    if (read_model(x, tree, where, err) != 0) return -1;
+    if (json_need(tree, where, "problems", err) != 0) return -1;
+    if (read_section(SECTION_PROBLEMS, x, tree, where, err) != 0) return -1;
+    if (read_reward(x, tree, where, err) != 0) return -1;
+    if (read_stop(x, tree, where, err) != 0) return -1;
+    if (read_section(SECTION_EVAL, x, tree, where, err) != 0) return -1;
+    if (read_section(SECTION_CHECKPOINT, x, tree, where, err) != 0) return -1;
+    return read_stages(x, tree, where, err);
+}
+
+/* Where the message is about a value that came from a --set, it should not blame the
+ * file: "FILE: stages[1].beta: must ..." becomes "--set grpo.beta=x: must ...". */
+static void blame_setting(struct err *err, const char *file, const char *place,
+                          const char *setting) {
+    char prefix[JSON_WHERE_BYTES], rest[sizeof err->msg];
+    json_where(prefix, file, place);
+    size_t n = strlen(prefix);
+    if (strncmp(err->msg, prefix, n) != 0 || strncmp(err->msg + n, ": ", 2) != 0) return;
+    snprintf(rest, sizeof rest, "%s", err->msg + n);
+    snprintf(err->msg, sizeof err->msg, "--set %.200s%s", setting, rest);
+}
+
+int experiment_load(struct experiment *x, const char *path, const char *const *set,
+                    int n_set, struct err *err) {
+    cJSON *tree;
+    char(*place)[JSON_WHERE_BYTES] = mem_new((size_t)n_set, sizeof *place);
+    int rc = -1;
+    if (json_load(&tree, path, MAX_FILE_BYTES, err) != 0) goto out;
+    if (json_as_object(tree, path, err) != 0) goto out;
+    for (int i = 0; i < n_set; i++)
+        if (experiment_set(tree, set[i], place[i], err) != 0) goto out;
+    rc = read_tree(x, tree, path, err);
+    for (int i = n_set - 1; i >= 0 && rc != 0; i--)
+        blame_setting(err, path, place[i], set[i]);
+out:
+    json_free(tree);
+    mem_free(place);
+    return rc;
+}
+
+/* ---- printing ------------------------------------------------------------------ */
+
+/* Only what can differ: the rest of a config.json follows from it. */
+static cJSON *config_tree(const struct policy_config *config) {
+    static const char *const FIXED[] = {
+        "architectures",     "model_type", "torch_dtype",         "attention_bias",
+        "attention_dropout", "hidden_act", "num_key_value_heads", "num_nextn_predict_layers",
+    };
+    struct buf text = {0};
+    struct err err;
+    cJSON *tree;
+    policy_config_print(config, &text);
+    int rc = json_parse(&tree, buf_text(&text), text.len, "config.json", 1, &err);
+    CHECK(rc == 0);
+    buf_clear(&text);
+    for (size_t i = 0; i < sizeof FIXED / sizeof *FIXED; i++)
+        cJSON_DeleteItemFromObjectCaseSensitive(tree, FIXED[i]);
+    if (config->vocab_size == 0)
+        cJSON_DeleteItemFromObjectCaseSensitive(tree, "vocab_size");
+    return tree;
+}
+
+static void print_section(enum section_id id, const struct experiment *x, cJSON *tree) {
+    cJSON *obj = cJSON_AddObjectToObject(tree, experiment_section[id].name);
+    if (id == SECTION_MODEL && x->model.has_config) {
+        cJSON_AddStringToObject(obj, "tokenizer", x->model.tokenizer);
+        cJSON_AddItemToObject(obj, "config", config_tree(&x->model.config));
+    } else {
+        experiment_print_section(id, x, obj);
+    }
+    if (id != SECTION_REWARD) return;
+    cJSON *list = cJSON_AddArrayToObject(obj, "checkers");
+    for (int i = 0; i < x->n_rewards; i++) {
+        cJSON *checker = cJSON_CreateObject();
+        experiment_print_section(SECTION_CHECKERS, &x->reward[i], checker);
+        cJSON_AddItemToArray(list, checker);
+    }
+}
+
+void experiment_print(const struct experiment *x, struct buf *out) {
+    cJSON *tree = cJSON_CreateObject(), *list;
+    experiment_print_section(SECTION_TOP, x, tree);
+    print_section(SECTION_MODEL, x, tree);
+    print_section(SECTION_PROBLEMS, x, tree);
+    print_section(SECTION_REWARD, x, tree);
+    list = cJSON_AddArrayToObject(tree, "stop");
+    for (int i = 0; i < x->n_stop; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(x->stop[i]));
+    print_section(SECTION_EVAL, x, tree);
+    print_section(SECTION_CHECKPOINT, x, tree);
+    list = cJSON_AddArrayToObject(tree, "stages");
+    for (int i = 0; i < x->n_stages; i++) {
+        cJSON *stage = cJSON_CreateObject();
+        bool sft = x->stage[i].type == STAGE_SFT;
+        experiment_print_section(SECTION_STAGE, &x->stage[i], stage);
+        experiment_print_section(sft ? SECTION_SFT : SECTION_GRPO, &x->stage[i], stage);
+        cJSON_AddItemToArray(list, stage);
+    }
+    json_print(out, tree);
+    buf_puts(out, "\n");
+    json_free(tree);
+}
