@@ -1,0 +1,112 @@
+/* db/db.h: one run's database: plain rows in, SQLite out, and back.
+ *
+ * `struct db` is one open run.db with its prepared statements; one thread at a time may
+ * use it. A training step is two transactions: (1) db_begin, step, groups, episodes and
+ * verdicts (or traces), db_commit, before the update; (2) db_finish_step with the result.
+ * What db_commit or db_finish_step returned 0 for survives a kill and a power cut.
+ *
+ * Every failure names the file and gives SQLite's own words. Codes: EX_NOINPUT missing,
+ * EX_CANTCREAT, EX_NOPERM, EX_DATAERR not a hone database, damaged, or a row that breaks
+ * a constraint, EX_TEMPFAIL locked by another process, else EX_IOERR (full disk, ...).
+ * After a failed write the transaction is still to be ended with db_rollback.
+ */
+#ifndef DB_DB_H
+#define DB_DB_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "db/row.h"
+
+struct db;
+
+/* db_create makes a new file with the schema, under a temporary name until it is whole;
+ * a file that is there already: EX_CANTCREAT. db_open is for the one writer;
+ * db_open_readonly changes nothing and also reads a run that is being written, or one on
+ * a read-only medium. On -1 *db is NULL. */
+MUST_USE int db_create(struct db **db, const char *path, struct err *err);
+MUST_USE int db_open(struct db **db, const char *path, struct err *err);
+MUST_USE int db_open_readonly(struct db **db, const char *path, struct err *err);
+
+/* Rolls back what is not committed. Accepts NULL. */
+void db_close(struct db *db);
+
+/* Transactions do not nest. When db_commit fails, everything is rolled back. */
+MUST_USE int db_begin(struct db *db, struct err *err);
+MUST_USE int db_commit(struct db *db, struct err *err);
+/* Harmless outside a transaction. */
+void db_rollback(struct db *db);
+
+/* --- writing; `id` receives the row's id, or may be NULL --------------------------- */
+
+MUST_USE int db_write_run(struct db *db, const struct db_run *row, struct err *err);
+MUST_USE int db_write_stage(struct db *db, const struct db_stage *row, struct err *err);
+MUST_USE int db_finish_stage(struct db *db, int stage, struct err *err);
+/* Finds the same problem or adds it. */
+MUST_USE int db_write_problem(struct db *db, const struct db_problem *row, int64_t *id,
+                              struct err *err);
+MUST_USE int db_write_step(struct db *db, const struct db_step *row, struct err *err);
+MUST_USE int db_write_trace(struct db *db, const struct db_trace *row, struct err *err);
+MUST_USE int db_write_group(struct db *db, const struct db_group *row, int64_t *id,
+                            struct err *err);
+MUST_USE int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
+                              struct err *err);
+MUST_USE int db_write_verdict(struct db *db, const struct db_verdict *row,
+                              struct err *err);
+
+/* The result of the update of row->step: weights_after, wall_s, refusal (NULL: done),
+ * and metrics, in one transaction of its own. A step that is not waiting for its result:
+ * EX_DATAERR. */
+MUST_USE int db_finish_step(struct db *db, const struct db_step *row,
+                            const struct db_metric *metrics, int n_metrics,
+                            struct err *err);
+
+/* An evaluation at the same step, spec, mode, k and temperature is replaced, with its
+ * episodes. Inside a transaction. */
+MUST_USE int db_write_eval(struct db *db, const struct db_eval *row, int64_t *id,
+                           struct err *err);
+MUST_USE int db_write_eval_episode(struct db *db, const struct db_eval_episode *row,
+                                   struct err *err);
+
+/* --- reading: rows[0..n) in the arena, in the order of the log ---------------------- */
+
+/* One row; a missing one: EX_DATAERR "run.db has no episode 7". */
+MUST_USE int db_read_run(struct db *db, struct arena *a, struct db_run *row,
+                         struct err *err);
+MUST_USE int db_read_step(struct db *db, int step, struct arena *a, struct db_step *row,
+                          struct err *err);
+MUST_USE int db_read_problem(struct db *db, int64_t id, struct arena *a,
+                             struct db_problem *row, struct err *err);
+MUST_USE int db_read_group(struct db *db, int64_t id, struct arena *a,
+                           struct db_group *row, struct err *err);
+MUST_USE int db_read_episode(struct db *db, int64_t id, struct arena *a,
+                             struct db_episode *row, struct err *err);
+
+MUST_USE int db_read_stages(struct db *db, struct arena *a, struct db_stage **rows,
+                            int *n, struct err *err);
+/* Steps after `after` (0: all). */
+MUST_USE int db_read_steps(struct db *db, int after, struct arena *a,
+                           struct db_step **rows, int *n, struct err *err);
+MUST_USE int db_read_metrics(struct db *db, int step, struct arena *a,
+                             struct db_metric **rows, int *n, struct err *err);
+MUST_USE int db_read_traces(struct db *db, int step, struct arena *a,
+                            struct db_trace **rows, int *n, struct err *err);
+MUST_USE int db_read_groups(struct db *db, int step, struct arena *a,
+                            struct db_group **rows, int *n, struct err *err);
+MUST_USE int db_read_episodes(struct db *db, int64_t group_id, struct arena *a,
+                              struct db_episode **rows, int *n, struct err *err);
+MUST_USE int db_read_verdicts(struct db *db, int64_t episode_id, struct arena *a,
+                              struct db_verdict **rows, int *n, struct err *err);
+MUST_USE int db_read_evals(struct db *db, struct arena *a, struct db_eval **rows, int *n,
+                           struct err *err);
+MUST_USE int db_read_eval_episodes(struct db *db, int64_t eval_id, struct arena *a,
+                                   struct db_eval_episode **rows, int *n,
+                                   struct err *err);
+
+/* --- views -------------------------------------------------------------------------- */
+
+MUST_USE int db_read_curve(struct db *db, struct arena *a, struct db_curve **rows, int *n,
+                           struct err *err);
+MUST_USE int db_read_failures(struct db *db, struct arena *a, struct db_failure **rows,
+                              int *n, struct err *err);
+
+#endif

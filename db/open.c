@@ -1,0 +1,220 @@
+/* db/open.c: making, opening and closing a run's database, and its transactions.
+ *
+ * WAL, so that `hone show` reads while the run writes, and synchronous=FULL: a commit is
+ * on the disk before the checkpoint that relies on it. That costs two syncs a step, a few
+ * milliseconds against steps of seconds; NORMAL would save them and could lose the last
+ * steps in a power cut while their checkpoint survives.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "db/db.h"
+#include "db/schema.h"
+#include "db/stmt.h"
+
+enum { BUSY_MS = 10000 };
+
+static int exec(struct db *db, const char *doing, const char *sql, struct err *err) {
+    int rc = sqlite3_exec(db->sq, sql, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? 0 : db_error(db, rc, doing, err);
+}
+
+static int connect_file(struct db **out, const char *path, const char *uri, int flags,
+                        struct err *err) {
+    struct db *db = mem_new(1, sizeof *db);
+    db->path = mem_strdup(path);
+    int rc = sqlite3_open_v2(uri, &db->sq, flags | SQLITE_OPEN_URI, NULL);
+    if (rc != SQLITE_OK) {
+        db_error(db, rc, "open", err);
+        db_close(db);
+        return -1;
+    }
+    /* The file may come from elsewhere. Not TRUSTED_SCHEMA=0: SQLite 3.40 then refuses
+     * json_valid in a CHECK. */
+    sqlite3_db_config(db->sq, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
+    sqlite3_busy_timeout(db->sq, BUSY_MS);
+    *out = db;
+    return 0;
+}
+
+/* file: URIs, so that immutable=1 can be asked for; ? # % are escaped. */
+static void make_uri(struct buf *out, const char *path, const char *query) {
+    buf_puts(out, path[0] == '/' ? "file://" : "file:");
+    for (const char *p = path; *p; p++)
+        if (strchr("?#%", *p))
+            buf_printf(out, "%%%02X", (unsigned)*p);
+        else
+            buf_push(out, p, 1);
+    buf_puts(out, query);
+}
+
+static int pragma_int(struct db *db, const char *sql, int64_t *value, struct err *err) {
+    struct stmt q;
+    stmt_begin(&q, db, "open", sql);
+    int more = stmt_next(&q, err);
+    if (more == 1) *value = stmt_int(&q);
+    stmt_end(&q);
+    return more < 0 ? -1 : 0;
+}
+
+/* The two numbers every SQLite file carries for this purpose. */
+static int check_identity(struct db *db, struct err *err) {
+    int64_t app = 0, version = 0;
+    if (pragma_int(db, "PRAGMA application_id", &app, err) != 0 ||
+        pragma_int(db, "PRAGMA user_version", &version, err) != 0) {
+        if (err->code != EX_DATAERR) return -1;
+        return err_set(err, EX_DATAERR, "%s is not a hone database: %s", db->path,
+                       sqlite3_errmsg(db->sq));
+    }
+    if (app != DB_SCHEMA_APPLICATION_ID)
+        return err_set(err, EX_DATAERR,
+                       "%s is not a hone database: its application id is %lld", db->path,
+                       (long long)app);
+    if (version > DB_SCHEMA_VERSION)
+        return err_set(err, EX_DATAERR,
+                       "%s was written by a newer hone: schema %lld, this one knows %d",
+                       db->path, (long long)version, DB_SCHEMA_VERSION);
+    if (version < DB_SCHEMA_VERSION)
+        return err_set(err, EX_DATAERR, "%s is not a hone database: its schema is %lld",
+                       db->path, (long long)version);
+    return 0;
+}
+
+/* SQLite says "unable to open database file" of anything; the kernel knows better. */
+static int check_file(const char *path, int flags, struct err *err) {
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0) {
+        int code = errno == EACCES || errno == EROFS || errno == EPERM ? EX_NOPERM
+                                                                       : EX_NOINPUT;
+        return err_errno(err, code, "open %s", path);
+    }
+    struct stat st;
+    int bad = fstat(fd, &st) != 0 || !S_ISREG(st.st_mode);
+    close(fd);
+    return bad ? err_set(err, EX_DATAERR, "%s is not a hone database: not a file", path)
+               : 0;
+}
+
+static int open_as(struct db **out, const char *path, const char *query, int flags,
+                   struct err *err) {
+    struct buf uri = {0};
+    struct db *db = NULL;
+    make_uri(&uri, path, query);
+    int rc = connect_file(&db, path, buf_text(&uri), flags, err);
+    buf_clear(&uri);
+    if (rc != 0) return -1;
+    if (check_identity(db, err) != 0 ||
+        exec(db, "open", "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;", err)) {
+        db_close(db);
+        return -1;
+    }
+    *out = db;
+    return 0;
+}
+
+int db_open(struct db **db, const char *path, struct err *err) {
+    *db = NULL;
+    if (check_file(path, O_RDWR, err) != 0) return -1;
+    return open_as(db, path, "", SQLITE_OPEN_READWRITE, err);
+}
+
+/* A WAL database needs its -shm file even to read. Where that cannot be made (read-only
+ * medium) and no -wal holds newer pages, the file itself is all there is. */
+int db_open_readonly(struct db **db, const char *path, struct err *err) {
+    *db = NULL;
+    if (check_file(path, O_RDONLY, err) != 0) return -1;
+    if (open_as(db, path, "", SQLITE_OPEN_READONLY, err) == 0) return 0;
+    if (err->code == EX_DATAERR || err->code == EX_TEMPFAIL) return -1;
+    char wal[4096];
+    struct stat st;
+    snprintf(wal, sizeof wal, "%s-wal", path);
+    if (stat(wal, &st) == 0 && st.st_size > 0) return -1;
+    return open_as(db, path, "?immutable=1", SQLITE_OPEN_READONLY, err);
+}
+
+static void remove_all(const char *path) {
+    static const char *const suffix[] = {"", "-wal", "-shm", "-journal"};
+    char name[4096 + 64];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "%s%s", path, suffix[i]);
+        unlink(name);
+    }
+}
+
+static int build(const char *tmp, struct err *err) {
+    struct db *db = NULL;
+    struct buf uri = {0};
+    make_uri(&uri, tmp, "");
+    int rc = connect_file(&db, tmp, buf_text(&uri),
+                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
+    buf_clear(&uri);
+    if (rc == 0) rc = exec(db, "create", "PRAGMA journal_mode = WAL; BEGIN", err);
+    if (rc == 0) rc = exec(db, "create", db_schema_sql, err);
+    if (rc == 0) rc = exec(db, "create", "COMMIT", err);
+    db_close(db);
+    return rc;
+}
+
+static int sync_folder(const char *path, struct err *err) {
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int bad = fd < 0 || fsync(fd) != 0;
+    if (bad) err_errno(err, EX_IOERR, "sync the folder of %s", path);
+    if (fd >= 0) close(fd);
+    return bad ? -1 : 0;
+}
+
+int db_create(struct db **db, const char *path, struct err *err) {
+    *db = NULL;
+    char tmp[4096];
+    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp-%ld", path, (long)getpid()) >= sizeof tmp)
+        return err_set(err, EX_CANTCREAT, "create %s: the name is too long", path);
+    if (file_exists(path))
+        return err_set(err, EX_CANTCREAT, "create %s: it exists already", path);
+    int fd = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return err_errno(err, EX_CANTCREAT, "create %s", path);
+    close(fd);
+    if (build(tmp, err) != 0) {
+        remove_all(tmp);
+        return -1;
+    }
+    if (rename(tmp, path) != 0) {
+        err_errno(err, EX_CANTCREAT, "create %s", path);
+        remove_all(tmp);
+        return -1;
+    }
+    if (sync_folder(path, err) != 0) return -1;
+    return db_open(db, path, err);
+}
+
+void db_close(struct db *db) {
+    if (!db) return;
+    for (int i = 0; i < db->n_cached; i++) sqlite3_finalize(db->cache[i].stmt);
+    sqlite3_close(db->sq);
+    mem_free(db->path);
+    mem_free(db);
+}
+
+/* IMMEDIATE takes the write lock now, so that a second writer is seen before the work. */
+int db_begin(struct db *db, struct err *err) {
+    return exec(db, "begin a transaction", "BEGIN IMMEDIATE", err);
+}
+
+int db_commit(struct db *db, struct err *err) {
+    if (exec(db, "commit", "COMMIT", err) == 0) return 0;
+    db_rollback(db);
+    return -1;
+}
+
+void db_rollback(struct db *db) {
+    if (!sqlite3_get_autocommit(db->sq))
+        sqlite3_exec(db->sq, "ROLLBACK", NULL, NULL, NULL);
+}

@@ -1,0 +1,140 @@
+/* db/row.h: the rows of a run, one plain struct a table (docs/database.md).
+ *
+ * Given to a writer, every pointer is borrowed for the call. Filled by a reader, texts
+ * and blobs live in the arena that was passed. NAN stands for NULL in a double; a text
+ * that may be absent is NULL. Hashes are stored as 16 hex digits. Fields marked (read)
+ * are set by the database and ignored by writers.
+ */
+#ifndef DB_ROW_H
+#define DB_ROW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct db_run {
+    const char *name, *version, *build, *isa;
+    const char *experiment; /* the effective experiment, JSON */
+    const char *created_at; /* (read) UTC, ISO 8601 */
+    uint64_t seed;          /* stored as the signed number with the same bits */
+    uint64_t start_weights; /* hash */
+    int threads;
+};
+
+struct db_stage {
+    int stage; /* 1, 2, ... */
+    const char *name, *type; /* type: "sft", "grpo" */
+    int max_steps;
+    const char *started_at, *finished_at; /* (read); finished_at NULL while it runs */
+};
+
+struct db_step {
+    int step;  /* 1, 2, ... over all stages */
+    int stage, stage_step; /* stage_step: 1, 2, ... in its stage */
+    uint64_t weights_before; /* hash; must be the last step's weights_after */
+    double learning_rate;
+    /* the rest is (read), or comes with db_finish_step */
+    const char *state;      /* "sampled" until finished, then "done" or "refused" */
+    uint64_t weights_after; /* hash; 0 while sampled */
+    const char *refusal;    /* why the update was not applied; NULL unless refused */
+    double wall_s;          /* NAN while sampled */
+    const char *committed_at, *finished_at;
+};
+
+struct db_metric {
+    const char *name; /* TRL's: "kl", "entropy", "loss", ... */
+    double value;
+};
+
+struct db_problem {
+    int64_t id; /* (read) */
+    const char *kind, *key, *split, *prompt, *gold;
+};
+
+/* One supervised trace of an SFT step, in the order of the batch. */
+struct db_trace {
+    int step, idx;
+    int64_t problem_id;
+    const int32_t *ids; /* [n_ids] prompt, then completion */
+    int n_ids, n_prompt;
+};
+
+struct db_group {
+    int64_t id; /* (read) */
+    int step, prompt_no; /* prompt_no: 0, 1, ... in the step */
+    int64_t problem_id;
+    int n; /* samples */
+};
+
+struct db_episode {
+    int64_t id; /* (read) */
+    int64_t group_id;
+    int sample; /* 0, 1, ... in the group */
+    int n_prompt, n_completion;
+    const int32_t *ids;  /* [n_prompt + n_completion] */
+    const float *logps;  /* [n_completion] as sampled */
+    const uint8_t *mask; /* [n_completion] 1: counts in the loss */
+    const char *text;    /* [n_text] the completion; any bytes, NULs too */
+    size_t n_text;
+    const char *finish_reason; /* "eos", "stop", "length" (truncated) */
+    uint64_t key_seed;         /* the address of its random numbers, base/rng.h */
+    uint32_t key_purpose, key_step, key_prompt, key_sample;
+    uint64_t weights_hash; /* of the weights that sampled it */
+    double reward;         /* NAN: not scored */
+    double advantage;      /* NAN: none. -0 is read back as 0 */
+    double gen_ms, score_ms;
+};
+
+struct db_verdict {
+    int64_t episode_id;
+    const char *checker, *version; /* "answer", "countdown/1" */
+    double weight;                 /* of its score in the reward */
+    const char *status;            /* "ok", "unparsable", "undecided", ... */
+    double score;       /* [0, 1]; stored for ok and unparsable only, else NAN */
+    const char *detail; /* for a person; "" where there is nothing to say */
+    double ms;
+};
+
+struct db_eval {
+    int64_t id; /* (read) */
+    int step;   /* steps done before it, 0: none */
+    const char *spec, *mode; /* problems; "greedy", "sampled" */
+    int k;                   /* completions a problem; 1 if greedy */
+    double temperature;      /* 0 if greedy */
+    int n;                   /* problems */
+    double pass1, ci95;      /* share; half width of its 95 % interval */
+    double pass_at_k, avg_at_k;
+    double mean_length; /* tokens */
+    double wall_s;
+    uint64_t weights_hash;
+    const char *created_at; /* (read) */
+};
+
+struct db_eval_episode {
+    int64_t eval_id;
+    int idx, sample; /* problem's place in the evaluation; 0, 1, ... k-1 */
+    int64_t problem_id;
+    int n_completion;
+    const char *finish_reason, *status;
+    double score;
+    const char *text; /* [n_text] */
+    size_t n_text;
+};
+
+/* A row of v_accuracy_by_step. NAN where a step has no such number. */
+struct db_curve {
+    int step, stage, stage_step;
+    const char *stage_name, *type, *state;
+    int64_t episodes;
+    double reward, accuracy, mean_length, truncated, zero_std;
+    double kl, entropy, loss, grad_norm, learning_rate, wall_s;
+};
+
+/* A row of v_failures. */
+struct db_failure {
+    const char *checker, *version, *status;
+    int64_t n, an_episode;
+    double rate;
+    int first_step, last_step;
+};
+
+#endif

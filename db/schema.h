@@ -1,0 +1,12 @@
+/* db/schema.h: the text of db/schema.sql, and the two numbers that name it. */
+#ifndef DB_SCHEMA_H
+#define DB_SCHEMA_H
+
+enum {
+    DB_SCHEMA_APPLICATION_ID = 0x686f6e65, /* "hone" */
+    DB_SCHEMA_VERSION = 1,                 /* PRAGMA user_version; raise with any change */
+};
+
+extern const char db_schema_sql[]; /* NUL-terminated */
+
+#endif

@@ -1,0 +1,280 @@
+/* db/writer.c: one INSERT a table, in the column order of schema.sql. */
+#include "db/db.h"
+#include "db/stmt.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Blobs are written as they lie in memory. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blobs are little endian");
+
+/* Only a verdict that was reached has a score: a failure is never a 0 by accident. */
+static double score_of(const char *status, double score) {
+    int reached = status && (!strcmp(status, "ok") || !strcmp(status, "unparsable"));
+    return reached ? score : NAN;
+}
+
+static int insert(struct stmt *q, int64_t *id, struct err *err) {
+    if (stmt_run(q, err) != 0) return -1;
+    if (id) *id = sqlite3_last_insert_rowid(q->db->sq);
+    return 0;
+}
+
+int db_write_run(struct db *db, const struct db_run *row, struct err *err) {
+    static const char sql[] =
+        "INSERT INTO runs (id, name, version, build, isa, threads, seed, start_weights,"
+        " experiment) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record the run", sql);
+    stmt_bind_text(&q, row->name);
+    stmt_bind_text(&q, row->version);
+    stmt_bind_text(&q, row->build);
+    stmt_bind_text(&q, row->isa);
+    stmt_bind_int(&q, row->threads);
+    stmt_bind_int(&q, (int64_t)row->seed);
+    stmt_bind_hash(&q, row->start_weights);
+    stmt_bind_text(&q, row->experiment);
+    return stmt_run(&q, err);
+}
+
+int db_write_stage(struct db *db, const struct db_stage *row, struct err *err) {
+    static const char sql[] =
+        "INSERT INTO stages (stage, name, type, max_steps) VALUES (?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a stage", sql);
+    stmt_bind_int(&q, row->stage);
+    stmt_bind_text(&q, row->name);
+    stmt_bind_text(&q, row->type);
+    stmt_bind_int(&q, row->max_steps);
+    return stmt_run(&q, err);
+}
+
+int db_finish_stage(struct db *db, int stage, struct err *err) {
+    static const char sql[] =
+        "UPDATE stages SET finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+        " WHERE stage = ? AND finished_at IS NULL";
+    struct stmt q;
+    stmt_begin(&q, db, "finish a stage", sql);
+    stmt_bind_int(&q, stage);
+    if (stmt_run(&q, err) != 0) return -1;
+    if (sqlite3_changes(db->sq) == 1) return 0;
+    return err_set(err, EX_DATAERR, "%s: stage %d is not running", db->path, stage);
+}
+
+static void bind_problem(struct stmt *q, const struct db_problem *row) {
+    stmt_bind_text(q, row->kind);
+    stmt_bind_text(q, row->key);
+    stmt_bind_text(q, row->split);
+    stmt_bind_text(q, row->prompt);
+    stmt_bind_text(q, row->gold);
+}
+
+int db_write_problem(struct db *db, const struct db_problem *row, int64_t *id,
+                     struct err *err) {
+    static const char find[] =
+        "SELECT id FROM problems"
+        " WHERE kind = ? AND key = ? AND split = ? AND prompt = ? AND gold = ?";
+    static const char add[] =
+        "INSERT INTO problems (kind, key, split, prompt, gold) VALUES (?, ?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "look for a problem", find);
+    bind_problem(&q, row);
+    int more = stmt_next(&q, err);
+    if (more < 0) return -1;
+    if (more == 1) {
+        if (id) *id = stmt_int(&q);
+        stmt_end(&q);
+        return 0;
+    }
+    stmt_begin(&q, db, "record a problem", add);
+    bind_problem(&q, row);
+    return insert(&q, id, err);
+}
+
+int db_write_step(struct db *db, const struct db_step *row, struct err *err) {
+    static const char sql[] =
+        "INSERT INTO steps (step, stage, stage_step, weights_before, learning_rate)"
+        " VALUES (?, ?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a step", sql);
+    stmt_bind_int(&q, row->step);
+    stmt_bind_int(&q, row->stage);
+    stmt_bind_int(&q, row->stage_step);
+    stmt_bind_hash(&q, row->weights_before);
+    stmt_bind_real(&q, row->learning_rate);
+    return stmt_run(&q, err);
+}
+
+int db_write_trace(struct db *db, const struct db_trace *row, struct err *err) {
+    static const char sql[] =
+        "INSERT INTO traces (step, idx, problem_id, n_prompt, ids)"
+        " VALUES (?, ?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a trace", sql);
+    stmt_bind_int(&q, row->step);
+    stmt_bind_int(&q, row->idx);
+    stmt_bind_int(&q, row->problem_id);
+    stmt_bind_int(&q, row->n_prompt);
+    stmt_bind_blob(&q, row->ids, sizeof *row->ids * (size_t)row->n_ids);
+    return stmt_run(&q, err);
+}
+
+int db_write_group(struct db *db, const struct db_group *row, int64_t *id,
+                   struct err *err) {
+    static const char sql[] =
+        "INSERT INTO groups (step, prompt_no, problem_id, n) VALUES (?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a group", sql);
+    stmt_bind_int(&q, row->step);
+    stmt_bind_int(&q, row->prompt_no);
+    stmt_bind_int(&q, row->problem_id);
+    stmt_bind_int(&q, row->n);
+    return insert(&q, id, err);
+}
+
+int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
+                     struct err *err) {
+    static const char sql[] =
+        "INSERT INTO episodes (group_id, sample, n_prompt, n_completion, finish_reason,"
+        " reward, advantage, key_seed, key_purpose, key_step, key_prompt, key_sample,"
+        " weights_hash, gen_ms, score_ms, text, ids, logps, mask)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    size_t n = (size_t)row->n_completion;
+    struct stmt q;
+    stmt_begin(&q, db, "record an episode", sql);
+    stmt_bind_int(&q, row->group_id);
+    stmt_bind_int(&q, row->sample);
+    stmt_bind_int(&q, row->n_prompt);
+    stmt_bind_int(&q, row->n_completion);
+    stmt_bind_text(&q, row->finish_reason);
+    stmt_bind_real(&q, row->reward);
+    stmt_bind_real(&q, row->advantage);
+    stmt_bind_int(&q, (int64_t)row->key_seed);
+    stmt_bind_int(&q, row->key_purpose);
+    stmt_bind_int(&q, row->key_step);
+    stmt_bind_int(&q, row->key_prompt);
+    stmt_bind_int(&q, row->key_sample);
+    stmt_bind_hash(&q, row->weights_hash);
+    stmt_bind_real(&q, row->gen_ms);
+    stmt_bind_real(&q, row->score_ms);
+    stmt_bind_text_n(&q, row->text, row->n_text);
+    stmt_bind_blob(&q, row->ids, sizeof *row->ids * ((size_t)row->n_prompt + n));
+    stmt_bind_blob(&q, row->logps, sizeof *row->logps * n);
+    stmt_bind_blob(&q, row->mask, n);
+    return insert(&q, id, err);
+}
+
+int db_write_verdict(struct db *db, const struct db_verdict *row, struct err *err) {
+    static const char sql[] =
+        "INSERT INTO verdicts (episode_id, checker, version, weight, status, score, ms,"
+        " detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a verdict", sql);
+    stmt_bind_int(&q, row->episode_id);
+    stmt_bind_text(&q, row->checker);
+    stmt_bind_text(&q, row->version);
+    stmt_bind_real(&q, row->weight);
+    stmt_bind_text(&q, row->status);
+    stmt_bind_real(&q, score_of(row->status, row->score));
+    stmt_bind_real(&q, row->ms);
+    stmt_bind_text(&q, row->detail ? row->detail : "");
+    return stmt_run(&q, err);
+}
+
+static int write_metric(struct db *db, int step, const struct db_metric *m,
+                        struct err *err) {
+    static const char sql[] = "INSERT INTO metrics (step, name, value) VALUES (?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a metric", sql);
+    stmt_bind_int(&q, step);
+    stmt_bind_text(&q, m->name);
+    stmt_bind_real(&q, m->value);
+    return stmt_run(&q, err);
+}
+
+static int update_step(struct db *db, const struct db_step *row, struct err *err) {
+    static const char sql[] =
+        "UPDATE steps SET state = ?, weights_after = ?, wall_s = ?, refusal = ?,"
+        " finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+        " WHERE step = ? AND state = 'sampled'";
+    struct stmt q;
+    stmt_begin(&q, db, "finish a step", sql);
+    stmt_bind_text(&q, row->refusal ? "refused" : "done");
+    stmt_bind_hash(&q, row->weights_after);
+    stmt_bind_real(&q, row->wall_s);
+    stmt_bind_text(&q, row->refusal);
+    stmt_bind_int(&q, row->step);
+    if (stmt_run(&q, err) != 0) return -1;
+    if (sqlite3_changes(db->sq) == 1) return 0;
+    return err_set(err, EX_DATAERR, "%s: step %d is not waiting for its result", db->path,
+                   row->step);
+}
+
+int db_finish_step(struct db *db, const struct db_step *row,
+                   const struct db_metric *metrics, int n_metrics, struct err *err) {
+    if (db_begin(db, err) != 0) return -1;
+    int rc = update_step(db, row, err);
+    for (int i = 0; rc == 0 && i < n_metrics; i++)
+        rc = write_metric(db, row->step, &metrics[i], err);
+    if (rc == 0) return db_commit(db, err);
+    db_rollback(db);
+    return -1;
+}
+
+static int forget_eval(struct db *db, const struct db_eval *row, struct err *err) {
+    static const char sql[] =
+        "DELETE FROM eval_runs WHERE step = ? AND spec = ? AND mode = ? AND k = ?"
+        " AND temperature = ?";
+    struct stmt q;
+    stmt_begin(&q, db, "replace an evaluation", sql);
+    stmt_bind_int(&q, row->step);
+    stmt_bind_text(&q, row->spec);
+    stmt_bind_text(&q, row->mode);
+    stmt_bind_int(&q, row->k);
+    stmt_bind_real(&q, row->temperature);
+    return stmt_run(&q, err);
+}
+
+int db_write_eval(struct db *db, const struct db_eval *row, int64_t *id,
+                  struct err *err) {
+    static const char sql[] =
+        "INSERT INTO eval_runs (step, spec, mode, k, temperature, n, pass1, ci95,"
+        " pass_at_k, avg_at_k, mean_length, wall_s, weights_hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    if (forget_eval(db, row, err) != 0) return -1;
+    struct stmt q;
+    stmt_begin(&q, db, "record an evaluation", sql);
+    stmt_bind_int(&q, row->step);
+    stmt_bind_text(&q, row->spec);
+    stmt_bind_text(&q, row->mode);
+    stmt_bind_int(&q, row->k);
+    stmt_bind_real(&q, row->temperature);
+    stmt_bind_int(&q, row->n);
+    stmt_bind_real(&q, row->pass1);
+    stmt_bind_real(&q, row->ci95);
+    stmt_bind_real(&q, row->pass_at_k);
+    stmt_bind_real(&q, row->avg_at_k);
+    stmt_bind_real(&q, row->mean_length);
+    stmt_bind_real(&q, row->wall_s);
+    stmt_bind_hash(&q, row->weights_hash);
+    return insert(&q, id, err);
+}
+
+int db_write_eval_episode(struct db *db, const struct db_eval_episode *row,
+                          struct err *err) {
+    static const char sql[] =
+        "INSERT INTO eval_episodes (eval_id, idx, sample, problem_id, n_completion,"
+        " finish_reason, status, score, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record an evaluated completion", sql);
+    stmt_bind_int(&q, row->eval_id);
+    stmt_bind_int(&q, row->idx);
+    stmt_bind_int(&q, row->sample);
+    stmt_bind_int(&q, row->problem_id);
+    stmt_bind_int(&q, row->n_completion);
+    stmt_bind_text(&q, row->finish_reason);
+    stmt_bind_text(&q, row->status);
+    stmt_bind_real(&q, score_of(row->status, row->score));
+    stmt_bind_text_n(&q, row->text, row->n_text);
+    return stmt_run(&q, err);
+}
