@@ -78,6 +78,9 @@ $(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(foreach i,$(ISAS),-DHAVE_ISA_$(i)) -c $< -o $@
 
+# db/schema.c embeds it with .incbin, which -MMD does not see.
+$(OUT)/db/schema.o: db/schema.sql
+
 # The commit is known to one object only, made again after each commit.
 $(OUT)/cli/version.o: $(wildcard .git/logs/HEAD)
 $(OUT)/cli/version.o: CFLAGS_ALL += -DHONE_VERSION='"$(VERSION)"' -DHONE_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null)"'
