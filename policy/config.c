@@ -414,8 +414,8 @@ static int read_yarn(struct policy_config *cfg, const cJSON *rope, const cJSON *
         json_get_bool(rope, where, "truncate", &y->truncate, err) != 0)
         return -1;
     if (y->factor == 0)
-        y->factor = (double)cfg->max_position_embeddings /
-                    y->original_max_position_embeddings;
+        y->factor =
+            (double)cfg->max_position_embeddings / y->original_max_position_embeddings;
     return 0;
 }
 

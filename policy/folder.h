@@ -14,14 +14,17 @@
 /* Reads config.json and the tensors (F32, BF16 or F16 on disk; fused or per-expert expert
  * names) into *w, which the caller ends with weights_clear. Each tensor must be there
  * once with its shape; what is missing, surplus or of another shape is named: EX_DATAERR.
- * On -1 *w is empty. */
+ * Surplus tensors that transformers leaves out too are left out: layers for multi-token
+ * prediction, empty ones, the copy of a tied head. On -1 *w is empty. */
 MUST_USE int folder_load_weights(struct weights *w, const char *dir, struct err *err);
 
-/* As above for tokenizer.json. Checks that ids fit cfg->vocab_size. */
+/* As above for tokenizer.json. Checks that ids fit cfg->vocab_size. On -1 *tok is NULL. */
 MUST_USE int folder_load_tokenizer(struct tokenizer **tok, const char *dir,
                                    const struct policy_config *cfg, struct err *err);
 
-/* Writes all five files into dir, made when absent. A tied head is stored once. */
+/* Writes all five files into dir, made when absent; config.json comes last. A tied head is
+ * stored once. config.json gets the special ids of tok. With tok NULL only the weights and
+ * config.json are written. */
 MUST_USE int folder_save(const struct weights *w, const struct tokenizer *tok,
                          const char *dir, struct err *err);
 

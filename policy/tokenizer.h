@@ -17,11 +17,12 @@ struct tokenizer;
 
 /* One id for each distinct code point of `alphabet` (UTF-8), in code point order, after
  * <pad> 0, <bos> 1, <eos> 2, <unk> 3 and the `n_tags` added tokens (not special, so that
- * decoding keeps them: "<think>", ...). Caller frees with tokenizer_free. */
+ * decoding keeps them: "<think>", ...; all different). Caller frees with
+ * tokenizer_free. */
 struct tokenizer *tokenizer_new_chars(const char *alphabet, const char *const *tags,
                                       int n_tags);
 
-/* The same with one id for each of the 256 bytes. */
+/* The same with one id for each of the 256 bytes; the tags are ASCII. */
 struct tokenizer *tokenizer_new_bytes(const char *const *tags, int n_tags);
 
 /* From the text of a tokenizer.json; `where` names it in messages. One that needs more
@@ -42,7 +43,8 @@ int tokenizer_pad(const struct tokenizer *tok);
 int tokenizer_unk(const struct tokenizer *tok);
 
 /* Writes at most max ids and returns how many the text needs; the caller compares. A
- * character that is not in the vocabulary becomes <unk>. */
+ * character that is not in the vocabulary becomes <unk>. As in the reference, "<eos>" and
+ * its like in the text become the special ids. */
 int tokenizer_encode(const struct tokenizer *tok, const char *text, size_t n_bytes,
                      bool bos, int *ids, int max);
 

@@ -97,7 +97,7 @@ static void add_all(struct layout *l, const struct policy_config *c) {
     if (!c->tie_word_embeddings) add(l, 2, c->vocab_size, hidden, "lm_head.weight");
 }
 
-void weights_init(struct weights *w, const struct policy_config *cfg) {
+void weights_layout(struct weights *w, const struct policy_config *cfg) {
     struct layout count = {0}, fill = {0};
     add_all(&count, cfg);
     fill.tensor = mem_new((size_t)count.n, sizeof *fill.tensor);
@@ -107,6 +107,11 @@ void weights_init(struct weights *w, const struct policy_config *cfg) {
     w->tensor = fill.tensor;
     w->n_tensors = fill.n;
     w->n_data = fill.offset;
+    w->data = NULL;
+}
+
+void weights_init(struct weights *w, const struct policy_config *cfg) {
+    weights_layout(w, cfg);
     w->data = mem_new(w->n_data, sizeof *w->data);
 }
 

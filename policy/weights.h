@@ -36,7 +36,12 @@ struct weights {
  * it with weights_clear. */
 void weights_init(struct weights *w, const struct policy_config *cfg);
 
-/* Norms 1, bias 0, all else normal(0, initializer_range) from (seed, RNG_INIT). */
+/* The table alone, data NULL: for looking before memory is spent. weights_clear ends it
+ * too. */
+void weights_layout(struct weights *w, const struct policy_config *cfg);
+
+/* Norms 1, bias 0, all else nearly normal(0, initializer_range) from (seed, RNG_INIT); the
+ * same bits on every platform. */
 void weights_randomize(struct weights *w, uint64_t seed);
 
 /* The tensor's number, or -1. */
