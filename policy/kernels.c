@@ -1,0 +1,119 @@
+/* policy/kernels.c: which table, and the panel layout. */
+#include "policy/kernels.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifdef HAVE_ISA_avx512
+extern const struct kernels kernels_avx512;
+#endif
+#ifdef HAVE_ISA_avx2
+extern const struct kernels kernels_avx2;
+#endif
+#ifdef HAVE_ISA_neon
+extern const struct kernels kernels_neon;
+#endif
+extern const struct kernels kernels_plain;
+
+struct entry {
+    const struct kernels *k;
+    bool runs; /* this processor has the instructions */
+};
+
+enum { MAX_ENTRIES = 4 };
+
+/* Best first. Returns how many there are. */
+static int list_tables(struct entry out[MAX_ENTRIES]) {
+    int n = 0;
+#ifdef HAVE_ISA_avx512
+    out[n++] = (struct entry){&kernels_avx512, __builtin_cpu_supports("avx512f") &&
+                                                   __builtin_cpu_supports("avx512bw") &&
+                                                   __builtin_cpu_supports("avx512cd") &&
+                                                   __builtin_cpu_supports("avx512dq") &&
+                                                   __builtin_cpu_supports("avx512vl")};
+#endif
+#ifdef HAVE_ISA_avx2
+    out[n++] = (struct entry){&kernels_avx2, __builtin_cpu_supports("avx2") &&
+                                                 __builtin_cpu_supports("fma")};
+#endif
+#ifdef HAVE_ISA_neon
+    out[n++] = (struct entry){&kernels_neon, true};
+#endif
+    out[n++] = (struct entry){&kernels_plain, true};
+    return n;
+}
+
+int kernels_find(const struct kernels **k, const char *name, struct err *err) {
+    struct entry e[MAX_ENTRIES];
+    int n = list_tables(e);
+    for (int i = 0; i < n; i++) {
+        bool wanted = strcmp(name, "auto") == 0 || strcmp(name, e[i].k->name) == 0;
+        if (wanted && e[i].runs) {
+            *k = e[i].k;
+            return 0;
+        }
+        if (wanted && strcmp(name, "auto") != 0)
+            return err_set(err, EX_CONFIG, "--isa %s: this processor cannot run it; it runs: %s",
+                           name, kernels_available());
+    }
+    return err_set(err, EX_CONFIG, "--isa %s: no such instruction set; this processor runs: %s",
+                   name, kernels_available());
+}
+
+const char *kernels_available(void) {
+    static char text[64];
+    struct entry e[MAX_ENTRIES];
+    char now[64] = "";
+    size_t used = 0;
+    int n = list_tables(e);
+    for (int i = 0; i < n; i++)
+        if (e[i].runs)
+            used += (size_t)snprintf(now + used, sizeof now - used, "%s%s", used ? " " : "",
+                                     e[i].k->name);
+    memcpy(text, now, sizeof text); /* the same bytes from every thread */
+    return text;
+}
+
+const char *kernels_isa_name(void) {
+    struct entry e[MAX_ENTRIES];
+    int n = list_tables(e);
+    for (int i = 0; i < n; i++)
+        if (e[i].runs) return e[i].k->name;
+    return "plain";
+}
+
+size_t kernels_packed_size(int K, int N) {
+    return (size_t)((N + PANEL - 1) / PANEL) * (size_t)K * PANEL;
+}
+
+static void pack_transposed(float *dst, const float *src, size_t ld, int K, int cols) {
+    for (int c = 0; c < cols; c++) {
+        const float *row = src + (size_t)c * ld;
+        for (int k = 0; k < K; k++) dst[(size_t)k * PANEL + (size_t)c] = row[k];
+    }
+}
+
+struct panels kernels_pack(float *dst, const float *src, size_t ld, int K, int N,
+                           bool transposed) {
+    for (int j = 0; j < N; j += PANEL) {
+        int cols = N - j < PANEL ? N - j : PANEL;
+        float *panel = dst + (size_t)(j / PANEL) * (size_t)K * PANEL;
+        if (cols < PANEL) memset(panel, 0, (size_t)K * PANEL * sizeof *panel);
+        if (transposed) {
+            pack_transposed(panel, src + (size_t)j * ld, ld, K, cols);
+        } else {
+            for (int k = 0; k < K; k++)
+                memcpy(panel + (size_t)k * PANEL, src + (size_t)k * ld + j,
+                       (size_t)cols * sizeof *src);
+        }
+    }
+    return kernels_packed(dst, K);
+}
+
+struct panels kernels_packed(const float *data, int K) {
+    return (struct panels){data, (size_t)K * PANEL, PANEL};
+}
+
+struct panels kernels_rows(const float *data, size_t ld) {
+    return (struct panels){data, PANEL, ld};
+}

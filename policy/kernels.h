@@ -1,0 +1,114 @@
+/* policy/kernels.h: the arithmetic, one table an instruction set, chosen at run time.
+ *
+ * Every function works on rows of f32 and is single-threaded; a row's result depends on
+ * that row alone, and has the same bits in every table. Matrices are row-major with the
+ * leading dimension named; "panel" layout is defined at kernels_pack. Any thread may call.
+ */
+#ifndef POLICY_KERNELS_H
+#define POLICY_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+enum { PANEL = 32 }; /* columns of a panel */
+
+/* One operand B[K][N] of a product, in panels of 32 columns: column j of row k stands at
+ * data[(j / 32) * panel_stride + k * row_stride + j % 32]. Memory up to a multiple of 32
+ * columns is read (never used). */
+struct panels {
+    const float *data;
+    size_t panel_stride, row_stride; /* floats */
+};
+
+struct adamw_rates;
+
+struct kernels {
+    const char *name; /* "avx512", "avx2", "neon", "plain" */
+
+    /* C[i][j] = (add ? C[i][j] : 0) + sum_k A[i][k] B[k][j], one chain of fused
+     * multiply-adds over k = 0..K-1. A[i][k] stands at a[i * a_row + k * a_col]. Only the
+     * N columns of C are written. */
+    void (*matmul)(int M, int N, int K, const float *a, size_t a_row, size_t a_col,
+                   struct panels b, float *c, size_t ldc, bool add);
+
+    /* y = x * rstd * w with rstd = 1 / sqrt(mean(x^2) + eps); rstd[n] is kept for the
+     * backward. x and y may be the same. */
+    void (*rmsnorm)(int n, int D, const float *x, size_t ldx, const float *w, float eps,
+                    float *y, size_t ldy, float *rstd);
+    /* dx (+)= r (w dy) - x r^3 / D sum(w dy x). */
+    void (*rmsnorm_backward)(int n, int D, const float *x, size_t ldx, const float *w,
+                             const float *rstd, const float *dy, size_t ldy, float *dx,
+                             size_t lddx, bool add);
+    /* dw[c0..c1) += sum over rows of dy x rstd, one chain over the rows a column. */
+    void (*rmsnorm_dw)(int n, int c0, int c1, const float *x, size_t ldx,
+                       const float *rstd, const float *dy, size_t ldy, float *dw);
+
+    /* h = silu(g) u, times scale[row] when scale is given. */
+    void (*swiglu)(int n, int F, const float *g, const float *u, const float *scale,
+                   float *h);
+    /* From dh: dg, du, and dscale[row] = sum_j dh_j silu(g_j) u_j (scale may be NULL, then
+     * dscale is not written). dg and du may be the same memory as g and u. */
+    void (*swiglu_backward)(int n, int F, const float *g, const float *u,
+                            const float *scale, const float *dh, float *dg, float *du,
+                            float *dscale);
+
+    /* In place: p[i] = softmax(s[i][0..len) * scale); p[len..ld_zero) = 0. Returns nothing;
+     * a row holds at least one finite score. */
+    void (*softmax)(float *s, int len, int len_zero, float scale);
+    /* ds[j] = scale p[j] (dp[j] - sum_j p[j] dp[j]), in place over dp. */
+    void (*softmax_backward)(const float *p, float *dp, int len, float scale);
+
+    /* Distribution of one row of logits: e[j] = exp((x[j] - max) * inv_t), *max, *sum. */
+    void (*exp_row)(const float *x, int V, float inv_t, float *e, float *max, float *sum);
+    /* sum_j e[j] (x[j] - max), for the entropy. */
+    float (*weighted_sum)(const float *e, const float *x, int V, float max);
+
+    void (*sigmoid)(const float *x, int n, float *y);
+    /* y[j] += x[j], y[j] += a x[j], y[j] *= a */
+    void (*add)(float *y, const float *x, size_t n);
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*scale)(float *y, float a, size_t n);
+    /* sum of squares of n values as 16 double lanes and the fixed tree. */
+    double (*sum_squares)(const float *x, size_t n);
+
+    /* One fused AdamW pass (Loshchilov and Hutter, arXiv 1711.05101) over n values:
+     * m = b1 m + (1 - b1) g', v = b2 v + (1 - b2) g'^2, with g' = g * clip,
+     * w = w (1 - lr wd) - step m / (sqrt(v) * v_scale + eps). */
+    void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,
+                  const struct adamw_rates *rates);
+};
+
+struct adamw_rates {
+    float beta1, beta2, eps, clip;
+    float decay;   /* lr * weight_decay */
+    float step;    /* lr / (1 - beta1^t) */
+    float v_scale; /* 1 / sqrt(1 - beta2^t) */
+};
+
+/* The table by name; "auto" takes the best that this processor runs. EX_CONFIG with the
+ * names there are on -1 (also for one that the processor cannot run). */
+MUST_USE int kernels_find(const struct kernels **k, const char *name, struct err *err);
+
+/* The names this processor runs, best first, separated by spaces. */
+const char *kernels_available(void);
+
+/* What "auto" gives. */
+const char *kernels_isa_name(void);
+
+/* Floats of a packed B[K][N]: ceil(N / 32) panels of K rows. */
+size_t kernels_packed_size(int K, int N);
+
+/* Packs B[K][N] for matmul, zero in the columns past N, and returns how to read it.
+ * transposed: src is [N][K] with leading dimension ld (a weight, for y = x W^T); else src
+ * is [K][N]. dst holds kernels_packed_size floats. */
+struct panels kernels_pack(float *dst, const float *src, size_t ld, int K, int N,
+                           bool transposed);
+
+/* Reads packed memory again, or a plain row-major B[K][N] without packing it (32 floats
+ * past its end must be readable). */
+struct panels kernels_packed(const float *data, int K);
+struct panels kernels_rows(const float *data, size_t ld);
+
+#endif

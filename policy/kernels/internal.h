@@ -1,0 +1,44 @@
+/* policy/kernels/internal.h: names of the kernels of the instruction set being compiled.
+ *
+ * Each file of this folder is compiled once an instruction set; K(x) is x with that set's
+ * name behind it, and table.c gathers them. Contracts are in policy/kernels.h.
+ */
+#ifndef POLICY_KERNELS_INTERNAL_H
+#define POLICY_KERNELS_INTERNAL_H
+
+#include "policy/kernels.h"
+
+#ifndef SIMD_ISA /* the header alone, as lint compiles it */
+#define SIMD_ISA plain
+#endif
+
+#define K_JOIN2(a, b) a##_##b
+#define K_JOIN(a, b) K_JOIN2(a, b)
+#define K(name) K_JOIN(name, SIMD_ISA)
+
+void K(k_matmul)(int M, int N, int Kd, const float *a, size_t a_row, size_t a_col,
+                 struct panels b, float *c, size_t ldc, bool add);
+void K(k_rmsnorm)(int n, int D, const float *x, size_t ldx, const float *w, float eps,
+                  float *y, size_t ldy, float *rstd);
+void K(k_rmsnorm_backward)(int n, int D, const float *x, size_t ldx, const float *w,
+                           const float *rstd, const float *dy, size_t ldy, float *dx,
+                           size_t lddx, bool add);
+void K(k_rmsnorm_dw)(int n, int c0, int c1, const float *x, size_t ldx, const float *rstd,
+                     const float *dy, size_t ldy, float *dw);
+void K(k_swiglu)(int n, int F, const float *g, const float *u, const float *scale,
+                 float *h);
+void K(k_swiglu_backward)(int n, int F, const float *g, const float *u, const float *scale,
+                          const float *dh, float *dg, float *du, float *dscale);
+void K(k_softmax)(float *s, int len, int len_zero, float scale);
+void K(k_softmax_backward)(const float *p, float *dp, int len, float scale);
+void K(k_exp_row)(const float *x, int V, float inv_t, float *e, float *max, float *sum);
+float K(k_weighted_sum)(const float *e, const float *x, int V, float max);
+void K(k_sigmoid)(const float *x, int n, float *y);
+void K(k_add)(float *y, const float *x, size_t n);
+void K(k_axpy)(float *y, float a, const float *x, size_t n);
+void K(k_scale)(float *y, float a, size_t n);
+double K(k_sum_squares)(const float *x, size_t n);
+void K(k_adamw)(float *w, float *m, float *v, const float *g, size_t n,
+                const struct adamw_rates *r);
+
+#endif

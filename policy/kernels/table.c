@@ -1,0 +1,26 @@
+/* policy/kernels/table.c: this instruction set's table. */
+#include "policy/kernels/internal.h"
+
+extern const struct kernels K(kernels);
+
+const struct kernels K(kernels) = {
+#define NAME2(x) #x
+#define NAME(x) NAME2(x)
+    .name = NAME(SIMD_ISA),
+    .matmul = K(k_matmul),
+    .rmsnorm = K(k_rmsnorm),
+    .rmsnorm_backward = K(k_rmsnorm_backward),
+    .rmsnorm_dw = K(k_rmsnorm_dw),
+    .swiglu = K(k_swiglu),
+    .swiglu_backward = K(k_swiglu_backward),
+    .softmax = K(k_softmax),
+    .softmax_backward = K(k_softmax_backward),
+    .exp_row = K(k_exp_row),
+    .weighted_sum = K(k_weighted_sum),
+    .sigmoid = K(k_sigmoid),
+    .add = K(k_add),
+    .axpy = K(k_axpy),
+    .scale = K(k_scale),
+    .sum_squares = K(k_sum_squares),
+    .adamw = K(k_adamw),
+};

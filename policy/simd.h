@@ -1,0 +1,215 @@
+/* policy/simd.h: one 16-lane f32 vector, whatever the processor.
+ *
+ * Code above it is written once and gives the same bits on AVX-512, AVX2+FMA, NEON and
+ * plain C: every operation here is one IEEE operation a lane, a sum over lanes is one
+ * fixed tree, and no lane count but 16 is visible. Files that include it are compiled once
+ * an instruction set (-DSIMD_ISA=name, -DSIMD_PLAIN for no intrinsics).
+ */
+#ifndef POLICY_SIMD_H
+#define POLICY_SIMD_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(SIMD_PLAIN)
+#define SIMD_W 4 /* lanes a native vector; plain C lets the compiler lower it */
+#elif defined(__AVX512F__)
+#include <immintrin.h>
+#define SIMD_W 16
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define SIMD_W 8
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define SIMD_W 4
+#else
+#define SIMD_PLAIN
+#define SIMD_W 4
+#endif
+
+#define SIMD_N (16 / SIMD_W) /* native vectors in one vf */
+
+typedef float nf __attribute__((vector_size(SIMD_W * 4)));
+typedef int32_t ni __attribute__((vector_size(SIMD_W * 4)));
+typedef float nf_unaligned __attribute__((vector_size(SIMD_W * 4), aligned(4)));
+
+struct vf {
+    nf v[SIMD_N];
+};
+
+#define SIMD_EACH(i) _Pragma("GCC unroll 8") for (int i = 0; i < SIMD_N; i++)
+#define SIMD_FN static inline __attribute__((always_inline, unused))
+
+/* a * b + c, rounded once. */
+SIMD_FN nf nf_fma(nf a, nf b, nf c) {
+#if defined(SIMD_PLAIN)
+    nf r;
+    for (int i = 0; i < SIMD_W; i++) r[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return r;
+#elif SIMD_W == 16
+    return (nf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif SIMD_W == 8
+    return (nf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return (nf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#endif
+}
+
+SIMD_FN nf nf_sqrt(nf a) {
+#if defined(SIMD_PLAIN)
+    nf r;
+    for (int i = 0; i < SIMD_W; i++) r[i] = __builtin_sqrtf(a[i]);
+    return r;
+#elif SIMD_W == 16
+    return (nf)_mm512_sqrt_ps((__m512)a);
+#elif SIMD_W == 8
+    return (nf)_mm256_sqrt_ps((__m256)a);
+#else
+    return (nf)vsqrtq_f32((float32x4_t)a);
+#endif
+}
+
+SIMD_FN nf nf_set1(float x) {
+#if SIMD_W == 16
+    return (nf){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+#elif SIMD_W == 8
+    return (nf){x, x, x, x, x, x, x, x};
+#else
+    return (nf){x, x, x, x};
+#endif
+}
+
+SIMD_FN nf nf_load(const float *p) { return (nf) * (const nf_unaligned *)p; }
+SIMD_FN void nf_store(float *p, nf a) { *(nf_unaligned *)p = (nf_unaligned)a; }
+
+/* mask lanes are all ones or all zeros */
+SIMD_FN nf nf_select(ni mask, nf yes, nf no) {
+    return (nf)((mask & (ni)yes) | (~mask & (ni)no));
+}
+
+SIMD_FN struct vf vf_set1(float x) {
+    struct vf r;
+    SIMD_EACH(i) r.v[i] = nf_set1(x);
+    return r;
+}
+SIMD_FN struct vf vf_zero(void) { return vf_set1(0.0f); }
+SIMD_FN struct vf vf_load(const float *p) {
+    struct vf r;
+    SIMD_EACH(i) r.v[i] = nf_load(p + i * SIMD_W);
+    return r;
+}
+SIMD_FN void vf_store(float *p, struct vf a) {
+    SIMD_EACH(i) nf_store(p + i * SIMD_W, a.v[i]);
+}
+/* The first n lanes (0 < n <= 16); the others are 0, and memory past n is not touched. */
+SIMD_FN struct vf vf_load_part(const float *p, int n) {
+#if SIMD_W == 16 && !defined(SIMD_PLAIN)
+    struct vf r;
+    r.v[0] = (nf)_mm512_maskz_loadu_ps((__mmask16)(0xffffu >> (16 - n)), p);
+    return r;
+#else
+    float t[16] = {0};
+    memcpy(t, p, (size_t)n * sizeof *t);
+    return vf_load(t);
+#endif
+}
+SIMD_FN void vf_store_part(float *p, struct vf a, int n) {
+#if SIMD_W == 16 && !defined(SIMD_PLAIN)
+    _mm512_mask_storeu_ps(p, (__mmask16)(0xffffu >> (16 - n)), (__m512)a.v[0]);
+#else
+    float t[16];
+    vf_store(t, a);
+    memcpy(p, t, (size_t)n * sizeof *t);
+#endif
+}
+SIMD_FN struct vf vf_load_n(const float *p, int n) {
+    return n >= 16 ? vf_load(p) : vf_load_part(p, n);
+}
+SIMD_FN void vf_store_n(float *p, struct vf a, int n) {
+    if (n >= 16)
+        vf_store(p, a);
+    else
+        vf_store_part(p, a, n);
+}
+SIMD_FN struct vf vf_fma(struct vf a, struct vf b, struct vf c) {
+    SIMD_EACH(i) c.v[i] = nf_fma(a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+SIMD_FN struct vf vf_add(struct vf a, struct vf b) {
+    SIMD_EACH(i) a.v[i] += b.v[i];
+    return a;
+}
+SIMD_FN struct vf vf_sub(struct vf a, struct vf b) {
+    SIMD_EACH(i) a.v[i] -= b.v[i];
+    return a;
+}
+SIMD_FN struct vf vf_mul(struct vf a, struct vf b) {
+    SIMD_EACH(i) a.v[i] *= b.v[i];
+    return a;
+}
+SIMD_FN struct vf vf_div(struct vf a, struct vf b) {
+    SIMD_EACH(i) a.v[i] /= b.v[i];
+    return a;
+}
+SIMD_FN struct vf vf_sqrt(struct vf a) {
+    SIMD_EACH(i) a.v[i] = nf_sqrt(a.v[i]);
+    return a;
+}
+/* a > b ? a : b, lane by lane, so b where either is NaN. */
+SIMD_FN struct vf vf_max(struct vf a, struct vf b) {
+    SIMD_EACH(i) a.v[i] = nf_select(a.v[i] > b.v[i], a.v[i], b.v[i]);
+    return a;
+}
+
+/* The fixed tree: lanes 8 apart, then 4, 2, 1. */
+SIMD_FN float vf_sum(struct vf a) {
+    float t[16];
+    vf_store(t, a);
+    for (int s = 8; s > 0; s /= 2)
+        for (int i = 0; i < s; i++) t[i] = t[i] + t[i + s];
+    return t[0];
+}
+SIMD_FN float vf_max_lane(struct vf a) {
+    float t[16];
+    vf_store(t, a);
+    for (int s = 8; s > 0; s /= 2)
+        for (int i = 0; i < s; i++) t[i] = t[i] > t[i + s] ? t[i] : t[i + s];
+    return t[0];
+}
+
+/* e^x: x = n ln2 + r with |r| <= ln2 / 2, a degree 6 polynomial in r (relative error below
+ * 2e-7), scaled by 2^n. Below -87 it is 0, above 88 it is 2^127 (1 + ...), NaN stays NaN. */
+SIMD_FN nf nf_exp(nf x) {
+    const nf lo = nf_set1(-87.0f), hi = nf_set1(88.0f);
+    ni tiny = x < lo;
+    nf t = nf_select(x > hi, hi, x);
+    t = nf_select(tiny, lo, t);
+    const nf magic = nf_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to integer */
+    nf n = nf_fma(t, nf_set1(1.44269504f), magic);
+    ni bits = (ni)n;
+    n -= magic;
+    nf r = nf_fma(n, nf_set1(-0.693145752f), t);
+    r = nf_fma(n, nf_set1(-1.42860677e-6f), r);
+    nf p = nf_set1(1.0f / 720);
+    p = nf_fma(p, r, nf_set1(1.0f / 120));
+    p = nf_fma(p, r, nf_set1(1.0f / 24));
+    p = nf_fma(p, r, nf_set1(1.0f / 6));
+    p = nf_fma(p, r, nf_set1(0.5f));
+    p = nf_fma(p, r, nf_set1(1.0f));
+    p = nf_fma(p, r, nf_set1(1.0f));
+    nf e = (nf)((ni)p + (bits << 23));
+    e = nf_select(tiny, nf_set1(0.0f), e);
+    return nf_select(x == x, e, x);
+}
+SIMD_FN struct vf vf_exp(struct vf x) {
+    SIMD_EACH(i) x.v[i] = nf_exp(x.v[i]);
+    return x;
+}
+/* 1 / (1 + e^-x) */
+SIMD_FN struct vf vf_sigmoid(struct vf x) {
+    const struct vf one = vf_set1(1.0f);
+    return vf_div(one, vf_add(one, vf_exp(vf_sub(vf_zero(), x))));
+}
+
+#endif
