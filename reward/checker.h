@@ -16,21 +16,23 @@
 
 struct checker; /* static, never freed */
 
-/* By name; EX_CONFIG with the nearest valid name on -1. */
+/* By name, `answer` or `format`; EX_CONFIG with the nearest valid name on -1. */
 MUST_USE int checker_find(const struct checker **c, const char *name, struct err *err);
 
 const char *checker_name(const struct checker *c);
 
 /* Of the checker as applied to this kind: "countdown/1". Changes whenever any verdict
- * could. */
+ * could. NULL where `answer` knows no such kind. */
 const char *checker_version(const struct checker *c, const char *kind);
 
 /* Scores one completion (n bytes, hostile, perhaps no UTF-8, perhaps with NULs). */
 void checker_score(const struct checker *c, const struct problem *p, const char *completion,
                    size_t n, struct verdict *out);
 
-/* The text between the last <answer> and the </answer> after it, trimmed. NULL where there
- * is no such pair. */
+/* The text of the one <answer>...</answer> after the last </think>, trimmed; borrowed from
+ * completion. NULL where there are none or several of either tag after it, where they are
+ * out of order, or where a <think> is still open. A text without </think> is all looked at.
+ */
 const char *checker_answer_span(const char *completion, size_t n, size_t *n_answer);
 
 /* Name number i, NULL past the last. */

@@ -1,12 +1,13 @@
 /* reward/problem.h: where prompts come from: generated, or read from a file.
  *
  * A set is opened from a SPEC: `countdown:numbers=3,split=test,n=500` (a kind with
- * parameters) or `countdown:FILE`, `gsm8k:FILE`, `jsonl:FILE` (JSON lines). Generated sets
- * are endless unless n is given; problem i is a pure function of (seed, parameters,
- * split, i). Splits are disjoint by construction: a problem belongs to `test` or `train`
- * by a hash of its canonical form, and a generator only keeps what belongs to its split.
- * A kind's generator, teacher and checker stand side by side in reward/<kind>.c. An open
- * set is immutable and may be read from any thread.
+ * parameters) or `countdown:FILE`, `gsm8k:FILE`, `jsonl:FILE` (JSON lines); docs/problems.md
+ * has the grammar. Generated sets are endless unless n is given (split=test: n=500), and
+ * then hold no problem twice; problem i is a pure function of (seed, parameters, split,
+ * i). Splits are disjoint by construction: a problem belongs to `test` or `train` by a
+ * hash of its canonical form, and a generator only keeps what belongs to its split. A
+ * kind's generator, teacher and checker stand side by side in reward/<kind>.c. An open set
+ * is immutable and may be read from any thread.
  */
 #ifndef REWARD_PROBLEM_H
 #define REWARD_PROBLEM_H

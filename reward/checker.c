@@ -1,0 +1,140 @@
+/* reward/checker.c: see checker.h. */
+#include "reward/checker.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "reward/answer.h"
+#include "reward/kind.h"
+
+#define THINK "<think>"
+#define THINK_END "</think>"
+#define ANSWER "<answer>"
+#define ANSWER_END "</answer>"
+
+struct checker {
+    const char *name, *version; /* version NULL: the kind's own */
+    void (*score)(const struct problem *p, const char *text, size_t n,
+                  struct verdict *out);
+};
+
+/* Where tag first stands in n bytes of s, NULL where it does not. */
+static const char *find(const char *s, size_t n, const char *tag) {
+    return n ? memmem(s, n, tag, strlen(tag)) : NULL;
+}
+
+static int count(const char *s, size_t n, const char *tag) {
+    int found = 0;
+    const char *end = s + n, *at = s;
+    while ((at = find(at, (size_t)(end - at), tag))) {
+        at += strlen(tag);
+        found++;
+    }
+    return found;
+}
+
+/* What follows the last </think>. A text that never thinks is all answer; one whose last
+ * <think> is still open has none yet, so NULL. */
+static const char *after_thinking(const char *s, size_t n, size_t *n_tail) {
+    const char *end = s + n, *tail = s, *at;
+    while ((at = find(tail, (size_t)(end - tail), THINK_END))) {
+        tail = at + strlen(THINK_END);
+    }
+    *n_tail = (size_t)(end - tail);
+    return find(tail, *n_tail, THINK) ? NULL : tail;
+}
+
+const char *checker_answer_span(const char *completion, size_t n, size_t *n_answer) {
+    size_t n_tail;
+    *n_answer = 0;
+    const char *tail = n ? after_thinking(completion, n, &n_tail) : NULL;
+    if (!tail || count(tail, n_tail, ANSWER) != 1 || count(tail, n_tail, ANSWER_END) != 1)
+        return NULL;
+    const char *from = find(tail, n_tail, ANSWER) + strlen(ANSWER);
+    const char *to = find(tail, n_tail, ANSWER_END);
+    if (to < from) return NULL;
+    *n_answer = (size_t)(to - from);
+    return answer_trim(from, n_answer);
+}
+
+static void score_answer(const struct problem *p, const char *text, size_t n,
+                         struct verdict *out) {
+    size_t n_answer;
+    const struct kind *kind = kind_find(p->kind);
+    if (!kind) {
+        verdict_set(out, VERDICT_NOT_SCORABLE, 0, "no problem kind \"%.60s\"", p->kind);
+        return;
+    }
+    const char *answer = checker_answer_span(text, n, &n_answer);
+    if (!answer) {
+        verdict_set(out, VERDICT_UNPARSABLE, 0,
+                    "not exactly one answer after the thinking");
+    } else if (!n_answer) {
+        verdict_set(out, VERDICT_UNPARSABLE, 0, "the answer is empty");
+    } else {
+        kind->score(p, answer, n_answer, out);
+    }
+}
+
+/* NULL where the text is one think block and one answer block and nothing else. */
+static const char *format_flaw(const char *s, size_t n) {
+    static const char *const tags[] = {THINK, THINK_END, ANSWER, ANSWER_END};
+    const char *at[4], *end = s + n;
+    for (int i = 0; i < 4; i++) {
+        if (count(s, n, tags[i]) != 1) return "not exactly one of each tag";
+        at[i] = find(s, n, tags[i]);
+        if (i && at[i] < at[i - 1]) return "the tags are out of order";
+    }
+    size_t gap = (size_t)(at[2] - at[1]) - strlen(THINK_END);
+    size_t n_answer = (size_t)(at[3] - at[2]) - strlen(ANSWER);
+    if (at[0] != s) return "text before <think>";
+    if (at[3] + strlen(ANSWER_END) != end) return "text after </answer>";
+    answer_trim(at[1] + strlen(THINK_END), &gap);
+    if (gap) return "text between </think> and <answer>";
+    answer_trim(at[2] + strlen(ANSWER), &n_answer);
+    return n_answer ? NULL : "the answer is empty";
+}
+
+static void score_format(const struct problem *p, const char *text, size_t n,
+                         struct verdict *out) {
+    (void)p;
+    const char *flaw = format_flaw(text, n);
+    verdict_set(out, VERDICT_OK, flaw ? 0 : 1, "%s", flaw ? flaw : "right");
+}
+
+static const struct checker checkers[] = {
+    {"answer", NULL, score_answer},
+    {"format", "format/1", score_format},
+};
+#define N_CHECKERS ((int)(sizeof checkers / sizeof *checkers))
+
+const char *checker_name_at(int i) {
+    return i >= 0 && i < N_CHECKERS ? checkers[i].name : NULL;
+}
+
+int checker_find(const struct checker **c, const char *name, struct err *err) {
+    *c = NULL;
+    for (int i = 0; i < N_CHECKERS; i++)
+        if (strcmp(checkers[i].name, name) == 0) *c = &checkers[i];
+    if (*c) return 0;
+    return err_set(err, EX_CONFIG, "no checker \"%.60s\"; the nearest is \"%s\"", name,
+                   spec_nearest(name, checker_name_at));
+}
+
+const char *checker_name(const struct checker *c) { return c->name; }
+
+const char *checker_version(const struct checker *c, const char *kind) {
+    if (c->version) return c->version;
+    const struct kind *k = kind_find(kind);
+    return k ? k->version : NULL;
+}
+
+void checker_score(const struct checker *c, const struct problem *p,
+                   const char *completion, size_t n, struct verdict *out) {
+    struct timespec t0, t1;
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    c->score(p, n ? completion : "", n, out);
+    clock_gettime(CLOCK_MONOTONIC, &t1);
+    out->ms = (double)(t1.tv_sec - t0.tv_sec) * 1e3 +
+              (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6;
+}
