@@ -6,10 +6,12 @@
 #   make install    DESTDIR= PREFIX=        make clean
 #
 # MODE (release, asan) picks the flags and its own object folder. CC may be gcc or clang.
+# V=1 shows the commands.
 MODE ?= release
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+Q := $(if $(V),,@)
 PREFIX ?= /usr/local
 PKGS := sqlite3 libcurl libcjson libxxhash
 OUT := build/$(MODE)-$(notdir $(CC))
@@ -56,27 +58,31 @@ hone: $(OUT)/hone
 	@cmp -s $< $@ || cp -f $< $@
 
 $(OUT)/hone: $(OUT)/cli/main.o $(OUT)/libcli.a $(OUT)/libhone.a
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) $(LDFLAGS)
+	$(if $(Q),@echo "  LD  $@")
+	$(Q)$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) $(LDFLAGS)
 
 $(OUT)/libhone.a: $(LIB_OBJ)
 $(OUT)/libcli.a: $(CLI_OBJ)
 $(OUT)/%.a:
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_LIB:%.c=$(OUT)/%.o) $(OUT)/libcli.a $(OUT)/libhone.a
-	$(CC) $(CFLAGS_ALL) $^ -o $@ -lcmocka $(LIBS) $(LDFLAGS)
+	$(if $(Q),@echo "  LD  $@")
+	$(Q)$(CC) $(CFLAGS_ALL) $^ -o $@ -lcmocka $(LIBS) $(LDFLAGS)
 
 define isa_rule
 $(OUT)/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
-	$(CC) $(CFLAGS_ALL) $(ISA_$(1)) -DSIMD_ISA=$(1) -c $$< -o $$@
+	$$(if $$(Q),@echo "  CC  $$< ($(1))")
+	$$(Q)$(CC) $(CFLAGS_ALL) $(ISA_$(1)) -DSIMD_ISA=$(1) -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 $(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(foreach i,$(ISAS),-DHAVE_ISA_$(i)) -c $< -o $@
+	$(if $(Q),@echo "  CC  $<")
+	$(Q)$(CC) $(CFLAGS_ALL) $(foreach i,$(ISAS),-DHAVE_ISA_$(i)) -c $< -o $@
 
 # db/schema.c embeds it with .incbin, which -MMD does not see.
 $(OUT)/db/schema.o: db/schema.sql

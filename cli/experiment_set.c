@@ -149,34 +149,45 @@ static void add_candidates(struct arena *arena, const char **list, int *n,
     }
 }
 
-static int unknown_path(const cJSON *tree, const char *setting, struct err *err) {
-    struct arena arena = {0};
-    const char *list[MAX_CANDIDATES];
-    char path[256], prefix[128], hint[NEAREST_HINT_BYTES];
+/* Every valid path, stages by number or by name as `path` has them. */
+static int list_candidates(struct arena *arena, const cJSON *tree, const char *path,
+                           const char **list) {
+    char prefix[128];
     int n = 0, k = 0;
     const cJSON *stage;
-    snprintf(path, sizeof path, "%.*s", (int)strcspn(setting, "="), setting);
-    add_candidates(&arena, list, &n, "", SECTION_TOP);
+    add_candidates(arena, list, &n, "", SECTION_TOP);
     for (enum section_id id = SECTION_MODEL; id <= SECTION_CHECKPOINT; id++)
         if (id != SECTION_CHECKERS)
-            add_candidates(&arena, list, &n, experiment_section[id].name, id);
+            add_candidates(arena, list, &n, experiment_section[id].name, id);
     cJSON_ArrayForEach(stage, json_find(tree, "stages")) {
-        enum section_id own = stage_is_sft(stage) ? SECTION_SFT : SECTION_GRPO;
         const char *name = stage_name(stage);
-        bool numbered = strncmp(path, "stages[", 7) == 0;
-        if (numbered)
+        if (strncmp(path, "stages[", 7) == 0 || !name)
             snprintf(prefix, sizeof prefix, "stages[%d]", k);
         else
-            snprintf(prefix, sizeof prefix, "%.100s", name ? name : "stages[0]");
-        add_candidates(&arena, list, &n, prefix, SECTION_STAGE);
-        add_candidates(&arena, list, &n, prefix, own);
+            snprintf(prefix, sizeof prefix, "%.100s", name);
+        add_candidates(arena, list, &n, prefix, SECTION_STAGE);
+        add_candidates(arena, list, &n, prefix,
+                       stage_is_sft(stage) ? SECTION_SFT : SECTION_GRPO);
         k++;
     }
-    const char *best = nearest_name(path, list, n);
-    if (best)
-        snprintf(hint, sizeof hint, "; did you mean '%s'?", best);
-    else
-        snprintf(hint, sizeof hint, " (see hone help config)");
+    return n;
+}
+
+/* Within a section that exists, only its own keys are worth naming. */
+static int unknown_path(const cJSON *tree, const char *setting, struct err *err) {
+    struct arena arena = {0};
+    const char *list[MAX_CANDIDATES], *own[MAX_CANDIDATES];
+    char path[256], hint[NEAREST_HINT_BYTES] = " (see hone help config)";
+    int n_own = 0;
+    snprintf(path, sizeof path, "%.*s", (int)strcspn(setting, "="), setting);
+    const char *dot = strrchr(path, '.');
+    int n = list_candidates(&arena, tree, path, list);
+    for (int i = 0; i < n && dot; i++)
+        if (strncmp(list[i], path, (size_t)(dot - path) + 1) == 0) own[n_own++] = list[i];
+    if (n_own > 0)
+        nearest_hint(hint, path, own, n_own);
+    else if (nearest_name(path, list, n))
+        nearest_hint(hint, path, list, n);
     arena_clear(&arena);
     return err_set(err, EX_CONFIG, "--set %.200s: no such key%s", setting, hint);
 }

@@ -61,7 +61,7 @@ static void print_problems(void) {
     printf("A set of problems is named KIND:PARAMETERS or KIND:FILE, for example\n"
            "countdown:numbers=3,split=test,n=500. The kinds:\n\n");
     for (int k = 0; problem_kind_name(k); k++)
-        printf("%s\n    %s\n", problem_kind_name(k), problem_kind_help(k));
+        printf("%s\n", problem_kind_help(k));
 }
 
 int cmd_help(int argc, char **argv) {
