@@ -91,8 +91,8 @@ static int check_identity(struct db *db, struct err *err) {
 static int check_file(const char *path, int flags, struct err *err) {
     int fd = open(path, flags | O_CLOEXEC);
     if (fd < 0) {
-        int code = errno == EACCES || errno == EROFS || errno == EPERM ? EX_NOPERM
-                                                                       : EX_NOINPUT;
+        int code =
+            errno == EACCES || errno == EROFS || errno == EPERM ? EX_NOPERM : EX_NOINPUT;
         return err_errno(err, code, "open %s", path);
     }
     struct stat st;
@@ -175,7 +175,8 @@ static int sync_folder(const char *path, struct err *err) {
 int db_create(struct db **db, const char *path, struct err *err) {
     *db = NULL;
     char tmp[4096];
-    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp-%ld", path, (long)getpid()) >= sizeof tmp)
+    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp-%ld", path, (long)getpid()) >=
+        sizeof tmp)
         return err_set(err, EX_CANTCREAT, "create %s: the name is too long", path);
     if (file_exists(path))
         return err_set(err, EX_CANTCREAT, "create %s: it exists already", path);

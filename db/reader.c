@@ -381,10 +381,10 @@ static int read_curve(struct stmt *q, struct arena *a, void *out, struct err *er
     row->stage_step = (int)stmt_int(q);
     row->state = stmt_text(q, a);
     row->episodes = stmt_int(q);
-    double *const real[] = {&row->reward, &row->accuracy, &row->mean_length,
-                            &row->truncated, &row->zero_std, &row->kl, &row->entropy,
-                            &row->loss, &row->grad_norm, &row->learning_rate,
-                            &row->wall_s};
+    double *const real[] = {&row->reward,        &row->accuracy, &row->mean_length,
+                            &row->truncated,     &row->zero_std, &row->kl,
+                            &row->entropy,       &row->loss,     &row->grad_norm,
+                            &row->learning_rate, &row->wall_s};
     for (size_t i = 0; i < sizeof real / sizeof *real; i++) *real[i] = stmt_real(q);
     return 0;
 }

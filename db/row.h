@@ -21,15 +21,15 @@ struct db_run {
 };
 
 struct db_stage {
-    int stage; /* 1, 2, ... */
+    int stage;               /* 1, 2, ... */
     const char *name, *type; /* type: "sft", "grpo" */
     int max_steps;
     const char *started_at, *finished_at; /* (read); finished_at NULL while it runs */
 };
 
 struct db_step {
-    int step;  /* 1, 2, ... over all stages */
-    int stage, stage_step; /* stage_step: 1, 2, ... in its stage */
+    int step;                /* 1, 2, ... over all stages */
+    int stage, stage_step;   /* stage_step: 1, 2, ... in its stage */
     uint64_t weights_before; /* hash; must be the last step's weights_after */
     double learning_rate;
     /* the rest is (read), or comes with db_finish_step */
@@ -59,7 +59,7 @@ struct db_trace {
 };
 
 struct db_group {
-    int64_t id; /* (read) */
+    int64_t id;          /* (read) */
     int step, prompt_no; /* prompt_no: 0, 1, ... in the step */
     int64_t problem_id;
     int n; /* samples */
@@ -95,8 +95,8 @@ struct db_verdict {
 };
 
 struct db_eval {
-    int64_t id; /* (read) */
-    int step;   /* steps done before it, 0: none */
+    int64_t id;              /* (read) */
+    int step;                /* steps done before it, 0: none */
     const char *spec, *mode; /* problems; "greedy", "sampled" */
     int k;                   /* completions a problem; 1 if greedy */
     double temperature;      /* 0 if greedy */

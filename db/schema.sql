@@ -1,4 +1,4 @@
--- db/schema.sql: everything a run records. Compiled into hone; described in docs/database.md.
+-- db/schema.sql: everything a run records; compiled in, described in docs/database.md.
 --
 -- One file holds one run. The order of the log is steps.step: 1, 2, 3 ... over all
 -- stages. A step's episodes (or traces) are committed before the update that uses them,

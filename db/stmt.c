@@ -13,12 +13,16 @@ static int exit_code(int rc) {
     case SQLITE_CORRUPT:
     case SQLITE_CONSTRAINT:
     case SQLITE_ERROR: /* a table or column is missing: no schema of ours */
-    case SQLITE_MISMATCH: return EX_DATAERR;
+    case SQLITE_MISMATCH:
+        return EX_DATAERR;
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return EX_TEMPFAIL;
+    case SQLITE_LOCKED:
+        return EX_TEMPFAIL;
     case SQLITE_READONLY:
-    case SQLITE_PERM: return EX_NOPERM;
-    default: return EX_IOERR;
+    case SQLITE_PERM:
+        return EX_NOPERM;
+    default:
+        return EX_IOERR;
     }
 }
 
@@ -59,8 +63,8 @@ void stmt_bind_real(struct stmt *q, double x) {
 
 void stmt_bind_text_n(struct stmt *q, const char *s, size_t n) {
     if (q->rc != SQLITE_OK) return;
-    keep(q, sqlite3_bind_text64(q->s, q->col++, s ? s : "", n, SQLITE_STATIC,
-                                SQLITE_UTF8));
+    keep(q,
+         sqlite3_bind_text64(q->s, q->col++, s ? s : "", n, SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void stmt_bind_text(struct stmt *q, const char *s) {

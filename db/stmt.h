@@ -41,8 +41,8 @@ int db_error(struct db *db, int rc, const char *doing, struct err *err);
 void stmt_begin(struct stmt *q, struct db *db, const char *doing, const char *sql);
 
 void stmt_bind_int(struct stmt *q, int64_t x);
-void stmt_bind_real(struct stmt *q, double x);       /* NAN: NULL */
-void stmt_bind_text(struct stmt *q, const char *s);  /* NULL: NULL; borrowed until done */
+void stmt_bind_real(struct stmt *q, double x);      /* NAN: NULL */
+void stmt_bind_text(struct stmt *q, const char *s); /* NULL: NULL; borrowed until done */
 void stmt_bind_text_n(struct stmt *q, const char *s, size_t n);
 void stmt_bind_blob(struct stmt *q, const void *p, size_t n); /* never NULL */
 void stmt_bind_hash(struct stmt *q, uint64_t hash);
@@ -55,10 +55,10 @@ MUST_USE int stmt_run(struct stmt *q, struct err *err);
 void stmt_end(struct stmt *q);
 
 int64_t stmt_int(struct stmt *q);
-double stmt_real(struct stmt *q);                            /* NULL: NAN */
-const char *stmt_text(struct stmt *q, struct arena *a);      /* NULL: NULL */
+double stmt_real(struct stmt *q);                       /* NULL: NAN */
+const char *stmt_text(struct stmt *q, struct arena *a); /* NULL: NULL */
 const char *stmt_text_n(struct stmt *q, struct arena *a, size_t *n);
 const void *stmt_blob(struct stmt *q, struct arena *a, size_t *n);
-uint64_t stmt_hash(struct stmt *q);                          /* NULL: 0 */
+uint64_t stmt_hash(struct stmt *q); /* NULL: 0 */
 
 #endif

@@ -106,9 +106,8 @@ int db_write_step(struct db *db, const struct db_step *row, struct err *err) {
 }
 
 int db_write_trace(struct db *db, const struct db_trace *row, struct err *err) {
-    static const char sql[] =
-        "INSERT INTO traces (step, idx, problem_id, n_prompt, ids)"
-        " VALUES (?, ?, ?, ?, ?)";
+    static const char sql[] = "INSERT INTO traces (step, idx, problem_id, n_prompt, ids)"
+                              " VALUES (?, ?, ?, ?, ?)";
     struct stmt q;
     stmt_begin(&q, db, "record a trace", sql);
     stmt_bind_int(&q, row->step);

@@ -33,10 +33,16 @@ void fixture_remove(const char *folder) {
 }
 
 static const struct db_problem problem[2] = {
-    {.kind = "countdown", .key = "3,44,9=>98", .split = "train",
-     .prompt = "Make 98 from 3, 44, 9.\n", .gold = "98"},
-    {.kind = "countdown", .key = "2,5=>10", .split = "train",
-     .prompt = "Make 10 from 2, 5.\n", .gold = "10"},
+    {.kind = "countdown",
+     .key = "3,44,9=>98",
+     .split = "train",
+     .prompt = "Make 98 from 3, 44, 9.\n",
+     .gold = "98"},
+    {.kind = "countdown",
+     .key = "2,5=>10",
+     .split = "train",
+     .prompt = "Make 10 from 2, 5.\n",
+     .gold = "10"},
 };
 
 struct sample {
@@ -56,13 +62,23 @@ static const struct sample sampled[2][4] = {
 };
 
 static void verdicts(struct db *db, int64_t episode, const struct sample *s) {
-    struct db_verdict v = {.episode_id = episode, .checker = "answer",
-                           .version = "countdown/1", .weight = 1, .status = s->status,
-                           .score = s->score, .detail = "", .ms = 0.25};
+    struct db_verdict v = {.episode_id = episode,
+                           .checker = "answer",
+                           .version = "countdown/1",
+                           .weight = 1,
+                           .status = s->status,
+                           .score = s->score,
+                           .detail = "",
+                           .ms = 0.25};
     must(db_write_verdict(db, &v, &err));
-    v = (struct db_verdict){.episode_id = episode, .checker = "format",
-                            .version = "format/1", .weight = 0.1, .status = "ok",
-                            .score = 1, .detail = "tags", .ms = 0.01};
+    v = (struct db_verdict){.episode_id = episode,
+                            .checker = "format",
+                            .version = "format/1",
+                            .weight = 0.1,
+                            .status = "ok",
+                            .score = 1,
+                            .detail = "tags",
+                            .ms = 0.01};
     must(db_write_verdict(db, &v, &err));
 }
 
@@ -75,14 +91,26 @@ static void episode(struct db *db, int step, int64_t group, const struct sample 
         logps[i] = -0.1f * (float)(i + 1);
         mask[i] = i != 1;
     }
-    struct db_episode e = {
-        .group_id = group, .sample = s->no, .n_prompt = 2, .n_completion = s->n_completion,
-        .ids = ids, .logps = logps, .mask = mask, .text = s->text,
-        .n_text = strlen(s->text), .finish_reason = s->finish,
-        .key_seed = 0x8000000000000001u, .key_purpose = 2, .key_step = (uint32_t)step,
-        .key_prompt = (uint32_t)s->prompt_no, .key_sample = (uint32_t)s->no,
-        .weights_hash = 0xbb, .reward = s->reward, .advantage = s->advantage,
-        .gen_ms = 12.5, .score_ms = 0.5};
+    struct db_episode e = {.group_id = group,
+                           .sample = s->no,
+                           .n_prompt = 2,
+                           .n_completion = s->n_completion,
+                           .ids = ids,
+                           .logps = logps,
+                           .mask = mask,
+                           .text = s->text,
+                           .n_text = strlen(s->text),
+                           .finish_reason = s->finish,
+                           .key_seed = 0x8000000000000001u,
+                           .key_purpose = 2,
+                           .key_step = (uint32_t)step,
+                           .key_prompt = (uint32_t)s->prompt_no,
+                           .key_sample = (uint32_t)s->no,
+                           .weights_hash = 0xbb,
+                           .reward = s->reward,
+                           .advantage = s->advantage,
+                           .gen_ms = 12.5,
+                           .score_ms = 0.5};
     int64_t id;
     must(db_write_episode(db, &e, &id, &err));
     verdicts(db, id, s);
@@ -91,16 +119,21 @@ static void episode(struct db *db, int step, int64_t group, const struct sample 
 static void traces(struct db *db) {
     static const int32_t ids[] = {1, 2, 3, 4, -5, INT32_MAX};
     for (int i = 0; i < 2; i++) {
-        struct db_trace t = {.step = 1, .idx = i, .ids = ids, .n_ids = 6 - i, .n_prompt = 2};
+        struct db_trace t = {
+            .step = 1, .idx = i, .ids = ids, .n_ids = 6 - i, .n_prompt = 2};
         must(db_write_problem(db, &problem[i], &t.problem_id, &err));
         must(db_write_trace(db, &t, &err));
     }
 }
 
 void fixture_sample(struct db *db, int step) {
-    struct db_step row = {.step = step, .stage = step == 1 ? 1 : 2,
-                          .stage_step = step == 1 ? 1 : step - 1, .learning_rate = 1e-3,
-                          .weights_before = step == 1 ? 0xaa : step == 2 ? 0xbb : 0xcc};
+    struct db_step row = {.step = step,
+                          .stage = step == 1 ? 1 : 2,
+                          .stage_step = step == 1 ? 1 : step - 1,
+                          .learning_rate = 1e-3,
+                          .weights_before = step == 1   ? 0xaa
+                                            : step == 2 ? 0xbb
+                                                        : 0xcc};
     must(db_begin(db, &err));
     must(db_write_step(db, &row, &err));
     if (step == 1) {
@@ -118,21 +151,35 @@ void fixture_sample(struct db *db, int step) {
 }
 
 void fixture_finish(struct db *db, int step) {
-    const struct db_metric m[] = {
-        {"loss", step == 1 ? 2.5 : 0.0}, {"kl", 0.01}, {"entropy", 1.5}, {"grad_norm", NAN}};
-    struct db_step row = {.step = step, .weights_after = step == 1 ? 0xbb : 0xcc,
+    const struct db_metric m[] = {{"loss", step == 1 ? 2.5 : 0.0},
+                                  {"kl", 0.01},
+                                  {"entropy", 1.5},
+                                  {"grad_norm", NAN}};
+    struct db_step row = {.step = step,
+                          .weights_after = step == 1 ? 0xbb : 0xcc,
                           .wall_s = 1.5,
                           .refusal = step == 3 ? "the gradient is not finite" : NULL};
     must(db_finish_step(db, &row, m, step == 1 ? 1 : 4, &err));
 }
 
 static void evals(struct db *db) {
-    struct db_eval e = {.step = 0, .spec = "countdown:split=test,n=2", .mode = "greedy",
-                        .k = 1, .n = 2, .pass1 = 0.5, .ci95 = 0.69, .pass_at_k = NAN,
-                        .avg_at_k = NAN, .mean_length = 7, .wall_s = 0.1,
+    struct db_eval e = {.step = 0,
+                        .spec = "countdown:split=test,n=2",
+                        .mode = "greedy",
+                        .k = 1,
+                        .n = 2,
+                        .pass1 = 0.5,
+                        .ci95 = 0.69,
+                        .pass_at_k = NAN,
+                        .avg_at_k = NAN,
+                        .mean_length = 7,
+                        .wall_s = 0.1,
                         .weights_hash = 0xaa};
-    struct db_eval_episode x = {.finish_reason = "eos", .status = "ok", .text = "42",
-                                .n_text = 2, .n_completion = 3};
+    struct db_eval_episode x = {.finish_reason = "eos",
+                                .status = "ok",
+                                .text = "42",
+                                .n_text = 2,
+                                .n_completion = 3};
     must(db_begin(db, &err));
     must(db_write_problem(db, &problem[0], &x.problem_id, &err));
     must(db_write_eval(db, &e, &x.eval_id, &err));
@@ -145,8 +192,13 @@ static void evals(struct db *db) {
 
 struct db *fixture_run(const char *path, int n_steps) {
     struct db *db;
-    struct db_run run = {.name = "tiny", .version = "0.1.0", .build = "gcc", .isa = "plain",
-                         .threads = 2, .seed = 0x8000000000000001u, .start_weights = 0xaa,
+    struct db_run run = {.name = "tiny",
+                         .version = "0.1.0",
+                         .build = "gcc",
+                         .isa = "plain",
+                         .threads = 2,
+                         .seed = 0x8000000000000001u,
+                         .start_weights = 0xaa,
                          .experiment = "{\"name\": \"tiny\"}"};
     struct db_stage stage[2] = {{1, "warmup", "sft", 1, NULL, NULL},
                                 {2, "grpo", "grpo", 2, NULL, NULL}};

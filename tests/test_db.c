@@ -56,13 +56,15 @@ static double ask(struct db *db, const char *sql) {
     if (sqlite3_prepare_v2(db->sq, sql, -1, &s, NULL) != SQLITE_OK)
         fail_msg("%s: %s", sql, sqlite3_errmsg(db->sq));
     assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    double x = sqlite3_column_type(s, 0) == SQLITE_NULL ? NAN : sqlite3_column_double(s, 0);
+    double x =
+        sqlite3_column_type(s, 0) == SQLITE_NULL ? NAN : sqlite3_column_double(s, 0);
     sqlite3_finalize(s);
     return x;
 }
 
 static void sound(struct db *db) {
-    assert_true(ask(db, "SELECT integrity_check = 'ok' FROM pragma_integrity_check") == 1);
+    assert_true(ask(db, "SELECT integrity_check = 'ok' FROM pragma_integrity_check") ==
+                1);
     assert_true(ask(db, "SELECT count(*) FROM pragma_foreign_key_check") == 0);
 }
 
@@ -106,13 +108,25 @@ static void test_db_blobs_come_back_bit_for_bit(void **state) {
     static const char text[] = "a\0b\xff\xc3";
     float logps[4];
     memcpy(logps, bits, sizeof bits);
-    struct db_episode in = {
-        .group_id = 1, .sample = 9, .n_prompt = 1, .n_completion = 4,
-        .ids = (const int32_t[]){INT32_MIN, -1, 0, 1, INT32_MAX}, .logps = logps,
-        .mask = (const uint8_t[]){1, 0, 255, 0}, .text = text, .n_text = sizeof text - 1,
-        .finish_reason = "length", .key_seed = UINT64_MAX, .key_purpose = UINT32_MAX,
-        .key_step = 0xfffffffe, .weights_hash = 0xfedcba9876543210u, .reward = 0.1,
-        .advantage = (double)0.1f, .gen_ms = NAN, .score_ms = NAN}, out;
+    struct db_episode in = {.group_id = 1,
+                            .sample = 9,
+                            .n_prompt = 1,
+                            .n_completion = 4,
+                            .ids = (const int32_t[]){INT32_MIN, -1, 0, 1, INT32_MAX},
+                            .logps = logps,
+                            .mask = (const uint8_t[]){1, 0, 255, 0},
+                            .text = text,
+                            .n_text = sizeof text - 1,
+                            .finish_reason = "length",
+                            .key_seed = UINT64_MAX,
+                            .key_purpose = UINT32_MAX,
+                            .key_step = 0xfffffffe,
+                            .weights_hash = 0xfedcba9876543210u,
+                            .reward = 0.1,
+                            .advantage = (double)0.1f,
+                            .gen_ms = NAN,
+                            .score_ms = NAN},
+                      out;
     int64_t id;
     ok(db_write_episode(db, &in, &id, &err));
     ok(db_read_episode(db, id, &arena, &out, &err));
@@ -223,9 +237,14 @@ static void test_db_constraints_reject_bad_rows(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (sqlite3_exec(db->sq, bad[i], NULL, NULL, NULL) != SQLITE_CONSTRAINT)
             fail_msg("not rejected: %s", bad[i]);
-    struct db_verdict v = {.episode_id = 1, .checker = "x", .version = "1",
-                           .status = "fine", .weight = 1, .ms = 0};
-    fails(db_write_verdict(db, &v, &err), EX_DATAERR, "record a verdict: CHECK constraint");
+    struct db_verdict v = {.episode_id = 1,
+                           .checker = "x",
+                           .version = "1",
+                           .status = "fine",
+                           .weight = 1,
+                           .ms = 0};
+    fails(db_write_verdict(db, &v, &err), EX_DATAERR,
+          "record a verdict: CHECK constraint");
     v.status = NULL;
     fails(db_write_verdict(db, &v, &err), EX_DATAERR, "NOT NULL constraint failed");
     sound(db);
@@ -279,6 +298,22 @@ static void test_db_rollback_leaves_nothing(void **state) {
     db_close(db);
 }
 
+static void test_db_failed_commit_ends_the_transaction(void **state) {
+    (void)state;
+    struct db *db = fixture_run(path, 2);
+    ok(db_begin(db, &err));
+    assert_int_equal(sqlite3_exec(db->sq,
+                                  "PRAGMA defer_foreign_keys = ON;"
+                                  "UPDATE episodes SET group_id = 99 WHERE id = 1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    fails(db_commit(db, &err), EX_DATAERR, "commit: FOREIGN KEY constraint failed");
+    assert_true(ask(db, "SELECT group_id FROM episodes WHERE id = 1") == 1);
+    ok(db_begin(db, &err));
+    db_rollback(db);
+    db_close(db);
+}
+
 static void reopened_has(int steps, int episodes, const char *state) {
     struct db *db;
     char sql[128];
@@ -327,8 +362,8 @@ static int fill_up(void) {
     fixture_sample(db, 2);
     for (int i = 0; i < 20 && rc == 0; i++) {
         text[0] = (char)('a' + i);
-        struct db_problem p = {.kind = "k", .key = "k", .split = "train", .prompt = text,
-                               .gold = ""};
+        struct db_problem p = {
+            .kind = "k", .key = "k", .split = "train", .prompt = text, .gold = ""};
         rc = db_write_problem(db, &p, &problem, &err);
     }
     if (rc == 0) rc = db_commit(db, &err);
@@ -380,8 +415,10 @@ static void test_db_damaged_blob_is_found_by_the_reader(void **state) {
     (void)state;
     struct db *db = fixture_run(path, 2);
     struct db_episode e;
-    int rc = sqlite3_exec(db->sq, "PRAGMA ignore_check_constraints = 1;"
-                          "UPDATE episodes SET logps = x'00' WHERE id = 1", NULL, NULL, NULL);
+    int rc = sqlite3_exec(db->sq,
+                          "PRAGMA ignore_check_constraints = 1;"
+                          "UPDATE episodes SET logps = x'00' WHERE id = 1",
+                          NULL, NULL, NULL);
     assert_int_equal(rc, SQLITE_OK);
     fails(db_read_episode(db, 1, &arena, &e, &err), EX_DATAERR, "episode 1 is damaged");
     db_close(db);
@@ -462,16 +499,16 @@ static void test_db_odd_names_and_read_only_copies_open(void **state) {
     ok(db_open_readonly(&db, odd, &err));
     assert_true(ask(db, "SELECT max(step) FROM steps") == 3);
     db_close(db);
-    /* A folder in which no -shm can be made: its name is taken by a folder. */
+    /* A folder in which no -shm can be made: its name leads nowhere. */
     snprintf(wal, sizeof wal, "%s-wal", odd);
     unlink(wal);
     snprintf(wal, sizeof wal, "%s-shm", odd);
     unlink(wal);
-    assert_int_equal(mkdir(wal, 0700), 0);
+    assert_int_equal(symlink(wal, wal), 0);
     ok(db_open_readonly(&db, odd, &err));
     assert_true(ask(db, "SELECT max(step) FROM steps") == 3);
     db_close(db);
-    rmdir(wal);
+    fails(db_open(&db, odd, &err), EX_IOERR, "unable to open database file");
 }
 
 static void test_db_commits_are_synced(void **state) {
@@ -496,6 +533,7 @@ int main(void) {
         TEST(test_db_steps_are_a_chain),
         TEST(test_db_finish_step_is_all_or_nothing),
         TEST(test_db_rollback_leaves_nothing),
+        TEST(test_db_failed_commit_ends_the_transaction),
         TEST(test_db_kill_keeps_what_was_committed),
         TEST(test_db_full_disk_is_an_error_and_loses_nothing),
         TEST(test_db_reader_sees_commits_while_a_writer_works),
