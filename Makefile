@@ -17,7 +17,7 @@ PKGS := sqlite3 libcurl libcjson libxxhash
 OUT := build/$(MODE)-$(notdir $(CC))
 VERSION := 0.1.0
 
-WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wno-format-truncation -Wno-unknown-warning-option
+WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
 BASE := -std=gnu11 -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -fno-trapping-math $(shell pkg-config --cflags $(PKGS))
 ifeq ($(MODE),asan)
 FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
