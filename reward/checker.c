@@ -135,6 +135,6 @@ void checker_score(const struct checker *c, const struct problem *p,
     clock_gettime(CLOCK_MONOTONIC, &t0);
     c->score(p, n ? completion : "", n, out);
     clock_gettime(CLOCK_MONOTONIC, &t1);
-    out->ms = (double)(t1.tv_sec - t0.tv_sec) * 1e3 +
-              (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6;
+    out->ms =
+        (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6;
 }

@@ -54,8 +54,7 @@ static void push_key(const struct countdown *c, struct buf *out) {
 }
 
 static void push_prompt(const struct countdown *c, struct buf *out) {
-    for (int i = 0; i < c->n; i++)
-        buf_printf(out, "%s%" PRId64, i ? " " : "", c->num[i]);
+    for (int i = 0; i < c->n; i++) buf_printf(out, "%s%" PRId64, i ? " " : "", c->num[i]);
     buf_printf(out, "=%" PRId64, c->target);
 }
 
@@ -63,7 +62,8 @@ static void push_prompt(const struct countdown *c, struct buf *out) {
 static bool read_text(const char *s, const char *end, struct countdown *c) {
     const char *stop = strstr(s, end);
     char *at;
-    for (c->n = 0; stop && s < stop && c->n < COUNTDOWN_MAX_NUMBERS; s = at + (at < stop)) {
+    for (c->n = 0; stop && s < stop && c->n < COUNTDOWN_MAX_NUMBERS;
+         s = at + (at < stop)) {
         c->num[c->n++] = strtoll(s, &at, 10);
         if (at == s) return false;
     }
@@ -92,8 +92,9 @@ static bool is_solvable(const struct draft *d) {
 /* A fraction as an operand stands in parentheses, so that the step reads as it is. */
 static void push_ratio(struct ratio r, bool operand, struct buf *out) {
     if (r.den == 1) buf_printf(out, "%" PRId64, r.num);
-    else buf_printf(out, operand ? "(%" PRId64 "/%" PRId64 ")" : "%" PRId64 "/%" PRId64,
-                    r.num, r.den);
+    else
+        buf_printf(out, operand ? "(%" PRId64 "/%" PRId64 ")" : "%" PRId64 "/%" PRId64,
+                   r.num, r.den);
 }
 
 static void push_steps(const struct countdown_step *step, int n, struct buf *out) {
@@ -145,8 +146,8 @@ static bool read_whole(const cJSON *item, int64_t *out) {
     return (double)*out == x;
 }
 
-/* {"target": 98, "nums": [44, 19, 35]}, or both in verl's reward_model.ground_truth, where
- * TinyZero calls the second one `numbers`. */
+/* {"target": 98, "nums": [44, 19, 35]}, or both in verl's reward_model.ground_truth,
+ * where TinyZero calls the second one `numbers`. */
 static int row(const cJSON *json, struct problem_text *t, struct err *err) {
     struct countdown c = {0};
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(json, "reward_model");

@@ -35,7 +35,7 @@ struct countdown_plan {
     int n_steps; /* 0: the target is one of the numbers */
     int number;  /* which one, where n_steps is 0 */
     struct countdown_step step[COUNTDOWN_MAX_STEPS];
-    /* The last wrong plans of as many steps before this one in the order of the search. */
+    /* The last wrong plans of as many steps before this one in search order. */
     int n_tries;
     struct countdown_step tries[COUNTDOWN_MAX_TRIES][COUNTDOWN_MAX_STEPS];
 };

@@ -134,7 +134,8 @@ static bool run(struct search *s, int depth, bool fractions) {
     return s->found;
 }
 
-bool countdown_solve(const struct countdown *c, int n_tries, struct countdown_plan *plan) {
+bool countdown_solve(const struct countdown *c, int n_tries,
+                     struct countdown_plan *plan) {
     CHECK(n_tries >= 0 && n_tries <= COUNTDOWN_MAX_TRIES);
     memset(plan, 0, sizeof *plan);
     for (int i = 0; i < c->n; i++) {

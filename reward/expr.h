@@ -33,7 +33,7 @@ enum expr_status {
 struct expr {
     int n;
     struct {
-        char op; /* + - * /, or 0 for a number */
+        char op;     /* + - * /, or 0 for a number */
         int64_t num; /* INT64_MAX for any number that does not fit */
     } item[EXPR_MAX_TOKENS];
 };

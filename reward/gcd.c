@@ -34,8 +34,7 @@ static void key(const struct draft *d, struct buf *out) {
     int64_t num[DRAFT_MAX];
     memcpy(num, d->num, sizeof num);
     qsort(num, (size_t)d->n, sizeof *num, compare);
-    for (int i = 0; i < d->n; i++)
-        buf_printf(out, "%s%" PRId64, i ? "," : "", num[i]);
+    for (int i = 0; i < d->n; i++) buf_printf(out, "%s%" PRId64, i ? "," : "", num[i]);
 }
 
 /* Euclid, `48=36*1+12;36=12*3+0`; a further number starts again with the divisor so far.

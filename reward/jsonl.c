@@ -165,8 +165,7 @@ static void score_jsonl(const struct problem *p, const char *answer, size_t n,
     char number[ANSWER_MAX_DIGITS + 1];
     if (answer_number(p->gold, strlen(p->gold), number))
         answer_score_number(p, answer, n, out);
-    else
-        answer_score_text(p, answer, n, out);
+    else answer_score_text(p, answer, n, out);
 }
 
 const struct kind kind_gsm8k = {

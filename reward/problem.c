@@ -18,11 +18,11 @@
 #include "reward/kind.h"
 
 #define MAX_FILE_BYTES ((size_t)4 << 30)
-#define TEST_SHARE 10           /* one key in so many is in test */
-#define PROBES 32               /* raw problems an endless set must show when opened */
-#define OPEN_TRIES 20000        /* candidates for each of them */
-#define GET_TRIES (200 * OPEN_TRIES) /* later: enough for any set that could be opened */
-#define MAX_MISSES 1000000      /* repeated problems in a row before n is given up */
+#define TEST_SHARE 10    /* one key in so many is in test */
+#define PROBES 32        /* raw problems an endless set must show when opened */
+#define OPEN_TRIES 20000 /* candidates for each of them */
+#define GET_TRIES (200 * OPEN_TRIES) /* later: plenty for any set that opened */
+#define MAX_MISSES 1000000           /* repeated problems in a row before n is given up */
 
 static const struct kind *const kinds[] = {
     &kind_countdown,      &kind_chain_sum,      &kind_products, &kind_gcd,
@@ -33,9 +33,9 @@ static const struct kind *const kinds[] = {
 struct problem_set {
     struct spec spec;
     int size;
-    uint32_t *pick;      /* [size] raw numbers, owned; NULL for an endless set */
-    struct problem *row; /* [size], owned; NULL for a generator */
-    struct arena arena;  /* the rows' texts */
+    uint32_t *pick;        /* [size] raw numbers, owned; NULL for an endless set */
+    struct problem *row;   /* [size], owned; NULL for a generator */
+    struct arena arena;    /* the rows' texts */
     char *text, *alphabet; /* owned */
 };
 
@@ -84,11 +84,10 @@ static bool in_split(const struct buf *key, enum spec_split split) {
 }
 
 /* Raw problem i: fills *d and *key. False where max_tries candidates were not enough. */
-static bool draw_raw(const struct spec *s, uint32_t i, uint32_t max_tries, struct draft *d,
-                     struct buf *key) {
+static bool draw_raw(const struct spec *s, uint32_t i, uint32_t max_tries,
+                     struct draft *d, struct buf *key) {
     for (uint32_t k = 0; k < max_tries; k++) {
-        struct dice dice = {
-            {s->seed, RNG_PROBLEM, s->split == SPLIT_TEST, i, k}, 0};
+        struct dice dice = {{s->seed, RNG_PROBLEM, s->split == SPLIT_TEST, i, k}, 0};
         memset(d, 0, sizeof *d);
         if (!s->kind->draw(s->value, &dice, d)) continue;
         buf_reset(key);
@@ -156,8 +155,8 @@ static int open_finite(struct problem_set *set, struct err *err) {
     if (found == wanted) return 0;
     return err_set(err, found ? EX_CONFIG : EX_DATAERR,
                    "only %lld distinct problems found in split %s, %lld wanted: ask for "
-                   "fewer or widen the parameters", (long long)found, split_name(s),
-                   (long long)wanted);
+                   "fewer or widen the parameters",
+                   (long long)found, split_name(s), (long long)wanted);
 }
 
 static int open_endless(struct problem_set *set, struct err *err) {
@@ -169,8 +168,10 @@ static int open_endless(struct problem_set *set, struct err *err) {
     buf_clear(&key);
     set->size = INT_MAX;
     if (good) return 0;
-    return err_set(err, EX_DATAERR, "no problem of split %s among %d candidates: widen "
-                   "the parameters", split_name(&set->spec), OPEN_TRIES);
+    return err_set(err, EX_DATAERR,
+                   "no problem of split %s among %d candidates: "
+                   "widen the parameters",
+                   split_name(&set->spec), OPEN_TRIES);
 }
 
 /* The length of the UTF-8 sequence at s (its n bytes end before s[n]), 0 where there is
@@ -262,9 +263,10 @@ static int open_file(struct problem_set *set, struct err *err) {
     mem_free(data);
     if (rc != 0) return -1;
     if (s->n && set->size < s->n)
-        return err_set(err, EX_DATAERR, "%s: only %d problems in split %s after offset "
-                       "%d, %d wanted", s->file, set->size, split_name(s), s->offset,
-                       s->n);
+        return err_set(err, EX_DATAERR,
+                       "%s: only %d problems in split %s after offset %d, "
+                       "%d wanted",
+                       s->file, set->size, split_name(s), s->offset, s->n);
     if (set->size) return 0;
     return err_set(err, EX_DATAERR, "%s: no problem in split %s after offset %d", s->file,
                    split_name(s), s->offset);

@@ -1,13 +1,13 @@
 /* reward/problem.h: where prompts come from: generated, or read from a file.
  *
  * A set is opened from a SPEC: `countdown:numbers=3,split=test,n=500` (a kind with
- * parameters) or `countdown:FILE`, `gsm8k:FILE`, `jsonl:FILE` (JSON lines); docs/problems.md
- * has the grammar. Generated sets are endless unless n is given (split=test: n=500), and
- * then hold no problem twice; problem i is a pure function of (seed, parameters, split,
- * i). Splits are disjoint by construction: a problem belongs to `test` or `train` by a
- * hash of its canonical form, and a generator only keeps what belongs to its split. A
- * kind's generator, teacher and checker stand side by side in reward/<kind>.c. An open set
- * is immutable and may be read from any thread.
+ * parameters) or `countdown:FILE`, `gsm8k:FILE`, `jsonl:FILE` (JSON lines);
+ * docs/problems.md has the grammar. Generated sets are endless unless n is given
+ * (split=test: n=500), and then hold no problem twice; problem i is a pure function of
+ * (seed, parameters, split, i). Splits are disjoint by construction: a problem belongs to
+ * `test` or `train` by a hash of its canonical form, and a generator only keeps what
+ * belongs to its split. A kind's generator, teacher and checker stand side by side in
+ * reward/<kind>.c. An open set is immutable and may be read from any thread.
  */
 #ifndef REWARD_PROBLEM_H
 #define REWARD_PROBLEM_H
@@ -20,7 +20,7 @@
 
 struct problem {
     const char *kind;   /* "countdown" */
-    const char *key;    /* canonical form, the same for the same problem: "3,44,9=>98" */
+    const char *key;    /* canonical form, the same for the same problem: "19,35,44=>98" */
     const char *prompt; /* UTF-8, what the policy sees */
     const char *gold;   /* the reference the checker compares with; never shown */
     const char *trace;  /* the teacher's completion; NULL where there is none */
@@ -49,7 +49,8 @@ const char *problem_set_alphabet(const struct problem_set *set);
 void problem_set_get(const struct problem_set *set, int i, struct arena *arena,
                      struct problem *out);
 
-/* For `hone help problems`: kind k's name, parameters and one line; NULL past the last. */
+/* For `hone help problems`: kind k's name, parameters and one line; NULL past the last.
+ */
 const char *problem_kind_name(int k);
 const char *problem_kind_help(int k);
 

@@ -45,8 +45,8 @@ static void push_steps(int64_t a, int64_t b, struct buf *out) {
     for (int i = 0; i < n_x; i++) {
         for (int k = 0; k < n_y; k++) {
             part[n] = x[i] * y[k];
-            buf_printf(out, "%s%" PRId64 "*%" PRId64 "=%" PRId64, n ? ";" : "", x[i], y[k],
-                       part[n]);
+            buf_printf(out, "%s%" PRId64 "*%" PRId64 "=%" PRId64, n ? ";" : "", x[i],
+                       y[k], part[n]);
             n++;
         }
     }

@@ -17,8 +17,9 @@ enum { COMMON_SPLIT, COMMON_N, COMMON_OFFSET, COMMON_SEED, N_COMMON };
 static const struct spec_param common[N_COMMON] = {
     {"split", SPEC_WORD, {0, 2}, {0, 0}, "train|test|all", true,
      "which side of the split; all is for files"},
-    {"n", SPEC_INT, {1, 10000000}, {0, 0}, NULL, true, "how many, all of them distinct"},
-    {"offset", SPEC_INT, {0, 1000000000}, {0, 0}, NULL, true, "how many are skipped first"},
+    {"n", SPEC_INT, {1, 10000000}, {0, 0}, NULL, true, "how many; generated ones all differ"},
+    {"offset", SPEC_INT, {0, 1000000000}, {0, 0}, NULL, true,
+     "how many are skipped first"},
     {"seed", SPEC_INT, {0, 0}, {0, 0}, NULL, false, "instead of the run's seed"},
 };
 
@@ -108,8 +109,9 @@ static int read_value(const struct spec_param *p, const char *text, struct spec_
     }
     if (good && !*at && p->valid.lo <= v->lo && v->lo <= v->hi && v->hi <= p->valid.hi)
         return 0;
-    return err_set(err, EX_CONFIG, "%s=%.40s: it must be an integer%s from %" PRId64
-                   " to %" PRId64, p->name, text,
+    return err_set(err, EX_CONFIG,
+                   "%s=%.40s: it must be an integer%s from %" PRId64 " to %" PRId64,
+                   p->name, text,
                    p->type == SPEC_RANGE ? ", or a range such as 2-4," : "", p->valid.lo,
                    p->valid.hi);
 }
@@ -119,8 +121,9 @@ static int read_seed(const char *text, uint64_t *seed, struct err *err) {
     errno = 0;
     uint64_t value = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno)
-        return err_set(err, EX_CONFIG, "seed=%.40s: it must be an integer from 0 to %"
-                       PRIu64, text, UINT64_MAX);
+        return err_set(err, EX_CONFIG,
+                       "seed=%.40s: it must be an integer from 0 to %" PRIu64, text,
+                       UINT64_MAX);
     *seed = value;
     return 0;
 }
@@ -163,7 +166,8 @@ static int parse_rest(struct spec *s, char *rest, struct err *err) {
         if (!s->kind->row)
             return err_set(err, EX_CONFIG,
                            "\"%.60s\" is no key=value, and %s problems are not read "
-                           "from files", path, s->kind->name);
+                           "from files",
+                           path, s->kind->name);
         s->file = mem_strdup(path);
         s->split = SPLIT_ALL;
     }

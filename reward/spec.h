@@ -1,9 +1,9 @@
 /* reward/spec.h: the SPEC of a problem set, taken apart and checked.
  *
- * `KIND`, `KIND:key=value,...`, `KIND:FILE` or `KIND:FILE,key=value,...`. What follows the
- * colon names a file when its first comma part holds no '=', or a '/' before the '='. Every
- * key is looked up in the kind's table or in the four common ones (split, n, offset, seed),
- * and every value is held against a written range.
+ * `KIND`, `KIND:key=value,...`, `KIND:FILE` or `KIND:FILE,key=value,...`. What follows
+ * the colon names a file when its first comma part holds no '=', or a '/' before the '='.
+ * Every key is looked up in the kind's table or in the four common ones (split, n,
+ * offset, seed), and every value is held against a written range.
  */
 #ifndef REWARD_SPEC_H
 #define REWARD_SPEC_H

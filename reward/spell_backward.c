@@ -1,4 +1,5 @@
-/* reward/spell_backward.c: reverse a string of letters. Prompt `rev stone`, answer `enots`.
+/* reward/spell_backward.c: reverse a string of letters. Prompt `rev stone`, answer
+ * `enots`.
  *
  * Strings are random letters, so there is no word list to ship and none to memorise.
  */
@@ -55,8 +56,7 @@ static void score(const struct problem *p, const char *answer, size_t n,
     }
     if (strlen(p->gold) == n && memcmp(p->gold, answer, n) == 0)
         verdict_set(out, VERDICT_OK, 1, "right");
-    else
-        verdict_set(out, VERDICT_OK, 0, "expected %.60s", p->gold);
+    else verdict_set(out, VERDICT_OK, 0, "expected %.60s", p->gold);
 }
 
 const struct kind kind_spell_backward = {

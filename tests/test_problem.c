@@ -30,15 +30,28 @@ static const struct checker *find(const char *name) {
 
 /* Settings of every generator, each of which is tried in both splits. */
 static const char *const settings[] = {
-    "countdown:", "countdown:numbers=2,", "countdown:numbers=3,trace=search,",
-    "countdown:numbers=4,trace=search,tries=8,", "countdown:numbers=5,values=1-20,",
-    "chain_sum:", "chain_sum:terms=2-6,digits=1-4,ops=+,trace=digits,",
-    "chain_sum:terms=2-4,digits=1-3,trace=digits,", "chain_sum:terms=10,digits=9,ops=+,",
-    "products:", "products:digits_a=1,digits_b=2-3,", "products:digits_a=6,digits_b=6,",
-    "gcd:", "gcd:count=2-4,max=1000,", "gcd:count=8,max=1000000,",
-    "number_sorting:", "number_sorting:order=desc,max=999,",
-    "number_sorting:order=both,count=16,max=1000000,", "number_sorting:count=2,",
-    "spell_backward:", "spell_backward:length=32,", "spell_backward:length=8,letters=2,",
+    "countdown:",
+    "countdown:numbers=2,",
+    "countdown:numbers=3,trace=search,",
+    "countdown:numbers=4,trace=search,tries=8,",
+    "countdown:numbers=5,values=1-20,",
+    "chain_sum:",
+    "chain_sum:terms=2-6,digits=1-4,ops=+,trace=digits,",
+    "chain_sum:terms=2-4,digits=1-3,trace=digits,",
+    "chain_sum:terms=10,digits=9,ops=+,",
+    "products:",
+    "products:digits_a=1,digits_b=2-3,",
+    "products:digits_a=6,digits_b=6,",
+    "gcd:",
+    "gcd:count=2-4,max=1000,",
+    "gcd:count=8,max=1000000,",
+    "number_sorting:",
+    "number_sorting:order=desc,max=999,",
+    "number_sorting:order=both,count=16,max=1000000,",
+    "number_sorting:count=2,",
+    "spell_backward:",
+    "spell_backward:length=32,",
+    "spell_backward:length=8,letters=2,",
 };
 #define N_SETTINGS (sizeof settings / sizeof *settings)
 
@@ -68,6 +81,73 @@ static void test_problem_teacher_is_always_right(void **state) {
             assert_non_null(p.trace);
             expect_right("answer", &p, p.trace);
             expect_right("format", &p, p.trace);
+        }
+        arena_clear(&arena);
+        problem_set_close(set);
+    }
+}
+
+/* The numbers of a text; returns how many. */
+static int read_numbers(const char *s, int64_t *num) {
+    int n = 0;
+    while (*s) {
+        char *end;
+        num[n] = strtoll(s, &end, 10);
+        if (end > s) n++;
+        s = end > s ? end : s + 1;
+    }
+    return n;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The reference answer worked out again from the prompt, another way. */
+static void expect_gold(const struct problem *p) {
+    int64_t num[64], gold[64];
+    int n = read_numbers(p->prompt, num), n_gold = read_numbers(p->gold, gold);
+    if (strcmp(p->kind, "chain_sum") == 0) {
+        int64_t total = 0; /* read_numbers takes the signs along */
+        for (int i = 0; i < n; i++) total += num[i];
+        assert_int_equal(gold[0], total);
+    } else if (strcmp(p->kind, "products") == 0) {
+        assert_int_equal(gold[0], num[0] * num[1]);
+    } else if (strcmp(p->kind, "gcd") == 0) {
+        int64_t least = num[0], d;
+        for (int i = 1; i < n; i++) least = num[i] < least ? num[i] : least;
+        for (d = least; d > 1; d--) {
+            int divided = 0;
+            while (divided < n && num[divided] % d == 0) divided++;
+            if (divided == n) break;
+        }
+        assert_int_equal(gold[0], d);
+    } else if (strcmp(p->kind, "number_sorting") == 0) {
+        qsort(num, (size_t)n, sizeof *num, compare_numbers);
+        bool falls = strncmp(p->prompt, "desc ", 5) == 0;
+        assert_true(falls || strncmp(p->prompt, "asc ", 4) == 0);
+        assert_int_equal(n, n_gold);
+        for (int i = 0; i < n; i++) assert_int_equal(gold[i], num[falls ? n - 1 - i : i]);
+    } else if (strcmp(p->kind, "spell_backward") == 0) {
+        size_t len = strlen(p->gold);
+        assert_int_equal(len, strlen(p->prompt + 4));
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(p->gold[i], p->prompt[4 + len - 1 - i]);
+    } else {
+        assert_string_equal(p->gold, p->key);
+    }
+}
+
+static void test_problem_gold_is_right(void **state) {
+    (void)state;
+    for (size_t k = 0; k < N_SETTINGS; k++) {
+        struct problem_set *set = open_setting(k, "split=train", 6);
+        struct arena arena = {0};
+        for (int i = 0; i < 60; i++) {
+            struct problem p;
+            problem_set_get(set, i, &arena, &p);
+            expect_gold(&p);
         }
         arena_clear(&arena);
         problem_set_close(set);
@@ -113,9 +193,10 @@ static void test_problem_alphabet_covers_prompts_and_traces(void **state) {
  * is its whole statement; the answer is an expression that is not in it. */
 static void test_problem_prompt_does_not_hold_the_answer(void **state) {
     (void)state;
-    static const char *const specs[] = {
-        "chain_sum:terms=2-3,digits=3,ops=+", "products:digits_a=2-3,digits_b=2-3",
-        "number_sorting:count=5,max=99", "spell_backward:length=6-8", "countdown"};
+    static const char *const specs[] = {"chain_sum:terms=2-3,digits=3,ops=+",
+                                        "products:digits_a=2-3,digits_b=2-3",
+                                        "number_sorting:count=5,max=99",
+                                        "spell_backward:length=6-8", "countdown"};
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
         struct problem_set *set = open_set(specs[k], 5);
         struct arena arena = {0};
@@ -142,9 +223,12 @@ static int compare_keys(const void *a, const void *b) {
 
 static void test_problem_splits_share_no_key_whatever_the_seed(void **state) {
     (void)state;
-    static const char *const kinds[] = {
-        "countdown:numbers=2,", "chain_sum:terms=2,digits=1-2,", "products:", "gcd:max=40,",
-        "number_sorting:count=2-3,max=20,order=both,", "spell_backward:length=2-3,letters=8,"};
+    static const char *const kinds[] = {"countdown:numbers=2,",
+                                        "chain_sum:terms=2,digits=1-2,",
+                                        "products:",
+                                        "gcd:max=40,",
+                                        "number_sorting:count=2-3,max=20,order=both,",
+                                        "spell_backward:length=2-3,letters=8,"};
     static const char *const rest[] = {"split=test,n=40", "split=train"};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         const char *key[2][2000];
@@ -167,7 +251,8 @@ static void test_problem_splits_share_no_key_whatever_the_seed(void **state) {
         }
         qsort(key[1], n[1], sizeof key[1][0], compare_keys);
         for (size_t i = 0; i < n[0]; i++)
-            assert_null(bsearch(&key[0][i], key[1], n[1], sizeof key[1][0], compare_keys));
+            assert_null(
+                bsearch(&key[0][i], key[1], n[1], sizeof key[1][0], compare_keys));
         arena_clear(&arena);
     }
 }
@@ -239,9 +324,13 @@ static void test_problem_is_a_function_of_its_address(void **state) {
 /* These bytes are part of the contract: a change makes recorded runs unreplayable. */
 static void test_problem_first_of_seed_1_is_pinned(void **state) {
     (void)state;
-    static const char *const specs[] = {"countdown", "countdown:trace=search",
-                                        "chain_sum:trace=digits,terms=3", "products", "gcd",
-                                        "number_sorting", "spell_backward"};
+    static const char *const specs[] = {"countdown",
+                                        "countdown:trace=search",
+                                        "chain_sum:trace=digits,terms=3",
+                                        "products",
+                                        "gcd",
+                                        "number_sorting",
+                                        "spell_backward"};
     struct buf all = {0};
     struct arena arena = {0};
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
@@ -289,7 +378,8 @@ static void test_problem_spec_errors_say_what_is_valid(void **state) {
         {"countdown:", EX_CONFIG, "nothing follows"},
         {"countdown:nubers=3", EX_CONFIG, "nearest is \"numbers\""},
         {"countdown:sed=3", EX_CONFIG, "nearest is \"seed\""},
-        {"countdown:numbers=9", EX_CONFIG, "numbers=9: it must be an integer, or a range"},
+        {"countdown:numbers=9", EX_CONFIG,
+         "numbers=9: it must be an integer, or a range"},
         {"countdown:numbers=9", EX_CONFIG, "from 2 to 5"},
         {"countdown:numbers=4-3", EX_CONFIG, "from 2 to 5"},
         {"countdown:numbers=", EX_CONFIG, "numbers="},
@@ -311,14 +401,17 @@ static void test_problem_spec_errors_say_what_is_valid(void **state) {
         {"countdown:seed=18446744073709551616", EX_CONFIG, "18446744073709551615"},
         {"countdown:=3", EX_CONFIG, "key=value"},
         {"countdown:n=10000000,offset=1000000000", EX_CONFIG, "n + offset"},
-        {"countdown:none.jsonl,numbers=3", EX_CONFIG, "no parameter \"numbers\" for a file"},
+        {"countdown:none.jsonl,numbers=3", EX_CONFIG,
+         "no parameter \"numbers\" for a file"},
         {"countdown:none.jsonl", EX_NOINPUT, "none.jsonl"},
         {"jsonl:./a=b.jsonl", EX_NOINPUT, "./a=b.jsonl"},
         {"gsm8k", EX_CONFIG, "gsm8k:FILE"},
         {"gsm8k:n=3", EX_CONFIG, "gsm8k:FILE"},
         {"gcd:some.jsonl", EX_CONFIG, "not read from files"},
-        {"products:digits_a=1,digits_b=1,split=test,n=200", EX_CONFIG, "distinct problems"},
-        {"countdown:values=1-2,target=9000-9999", EX_DATAERR, "no problem of split train"},
+        {"products:digits_a=1,digits_b=1,split=test,n=200", EX_CONFIG,
+         "distinct problems"},
+        {"countdown:values=1-2,target=9000-9999", EX_DATAERR,
+         "no problem of split train"},
         {"countdown:values=1-2,target=9000-9999,n=2", EX_DATAERR, "only 0 distinct"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -335,9 +428,10 @@ static void test_problem_spec_errors_say_what_is_valid(void **state) {
 static void test_problem_spec_is_written_out(void **state) {
     (void)state;
     struct problem_set *set = open_set("countdown:numbers=3,split=test", 42);
-    assert_string_equal(problem_set_spec(set),
-                        "countdown:numbers=3,values=1-99,target=10-99,trace=direct,tries=3,"
-                        "split=test,n=500,offset=0,seed=42");
+    assert_string_equal(
+        problem_set_spec(set),
+        "countdown:numbers=3,values=1-99,target=10-99,trace=direct,tries=3,"
+        "split=test,n=500,offset=0,seed=42");
     assert_int_equal(problem_set_size(set), 500);
     problem_set_close(set);
     set = open_set("chain_sum:ops=+,seed=18446744073709551615", 42);
@@ -362,6 +456,7 @@ static void test_problem_kinds_have_help(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_problem_teacher_is_always_right),
+        cmocka_unit_test(test_problem_gold_is_right),
         cmocka_unit_test(test_problem_alphabet_covers_prompts_and_traces),
         cmocka_unit_test(test_problem_prompt_does_not_hold_the_answer),
         cmocka_unit_test(test_problem_splits_share_no_key_whatever_the_seed),

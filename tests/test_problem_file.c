@@ -38,7 +38,8 @@ static int open_bytes(struct problem_set **set, const char *kind, const char *re
     return problem_set_open(set, spec, 1, err);
 }
 
-static struct problem_set *open_text(const char *kind, const char *rest, const char *text) {
+static struct problem_set *open_text(const char *kind, const char *rest,
+                                     const char *text) {
     struct problem_set *set;
     struct err err = {0};
     if (open_bytes(&set, kind, rest, text, strlen(text), &err) != 0)
@@ -55,33 +56,38 @@ static void test_file_rows_of_every_shape(void **state) {
         {"jsonl", "{\"prompt\":\"a?\",\"solution\":\" b \"}", "a?", "b", NULL},
         {"jsonl", "{\"prompt\":\"a?\",\"ground_truth\":7}", "a?", "7", NULL},
         {"jsonl", "{\"prompt\":\"a?\",\"answer\":0.1}", "a?", "0.1", NULL},
-        {"jsonl", "{\"prompt\":\"a?\",\"answer\":-123456789012}", "a?", "-123456789012", NULL},
+        {"jsonl", "{\"prompt\":\"a?\",\"answer\":-123456789012}", "a?", "-123456789012",
+         NULL},
         {"jsonl", "{\"prompt\":\"a?\",\"answer\":true}", "a?", "true", NULL},
         {"jsonl", "{\"prompt\":\"a?\",\"answer\":null}", "a?", "", NULL},
         {"jsonl", " {\"prompt\":\"a?\",\"answer\":\"b\"} \r", "a?", "b", NULL},
-        {"jsonl", "{\"problem\":\"a?\",\"solution\":\"long\",\"answer\":\"b\"}", "a?", "b", NULL},
-        {"jsonl", "{\"question\":\"a?\",\"answer\":\"so\\n#### 1,000\"}", "a?", "1,000", NULL},
-        {"jsonl", "{\"prompt\":\"a?\",\"answer\":\"b\",\"completion\":\"c\"}", "a?", "b", "c"},
+        {"jsonl", "{\"problem\":\"a?\",\"solution\":\"long\",\"answer\":\"b\"}", "a?",
+         "b", NULL},
+        {"jsonl", "{\"question\":\"a?\",\"answer\":\"so\\n#### 1,000\"}", "a?", "1,000",
+         NULL},
+        {"jsonl", "{\"prompt\":\"a?\",\"answer\":\"b\",\"completion\":\"c\"}", "a?", "b",
+         "c"},
         {"jsonl",
          "{\"prompt\":[{\"role\":\"system\",\"content\":\"s\"},"
          "{\"role\":\"user\",\"content\":\"u\"}],"
          "\"reward_model\":{\"style\":\"rule\",\"ground_truth\":\"g\"}}",
          "s\nu", "g", NULL},
-        {"jsonl", "{\"prompt\":\"a?\",\"reward_model\":{\"ground_truth\":3.50}}", "a?", "3.5", NULL},
-        {"gsm8k", "{\"question\":\"q\",\"answer\":\"4/2=<<4/2=2>>2.\\n#### $1,002\"}", "q", "1002",
-         "<think>4/2=2.</think><answer>1002</answer>"},
+        {"jsonl", "{\"prompt\":\"a?\",\"reward_model\":{\"ground_truth\":3.50}}", "a?",
+         "3.5", NULL},
+        {"gsm8k", "{\"question\":\"q\",\"answer\":\"4/2=<<4/2=2>>2.\\n#### $1,002\"}",
+         "q", "1002", "<think>4/2=2.</think><answer>1002</answer>"},
         {"gsm8k", "{\"question\":\"q\",\"answer\":\"a << b\\n#### 2\"}", "q", "2",
          "<think>a << b</think><answer>2</answer>"},
         {"gsm8k", "{\"question\":\"q\",\"answer\":\"####2\"}", "q", "2",
          "<think></think><answer>2</answer>"},
-        {"countdown", "{\"target\":98,\"nums\":[44,19,35]}", "44 19 35=98", "19,35,44=>98",
-         "<think>44+19=63;63+35=98</think><answer>44+19+35</answer>"},
+        {"countdown", "{\"target\":98,\"nums\":[44,19,35]}", "44 19 35=98",
+         "19,35,44=>98", "<think>44+19=63;63+35=98</think><answer>44+19+35</answer>"},
         {"countdown",
          "{\"reward_model\":{\"ground_truth\":{\"target\":5,\"numbers\":[5]}}}", "5=5",
          "5=>5", "<think>5=5</think><answer>5</answer>"},
         {"countdown", "{\"target\":5,\"nums\":[0,0]}", "0 0=5", "0,0=>5", NULL},
-        {"countdown", "{\"target\":9,\"nums\":[1,1,1,1,1,1,1,1,1]}", "1 1 1 1 1 1 1 1 1=9",
-         "1,1,1,1,1,1,1,1,1=>9", NULL},
+        {"countdown", "{\"target\":9,\"nums\":[1,1,1,1,1,1,1,1,1]}",
+         "1 1 1 1 1 1 1 1 1=9", "1,1,1,1,1,1,1,1,1=>9", NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct problem_set *set = open_text(rows[i].kind, "", rows[i].line);
@@ -110,7 +116,8 @@ static void test_file_errors_name_file_and_line(void **state) {
         {"jsonl", GOOD GOOD "  \t\n", ":3: an empty line"},
         {"jsonl", GOOD "{\"prompt\":\"a\",\"ans", ":2: not JSON, or cut short"},
         {"jsonl", GOOD "garbage\n", ":2: not JSON"},
-        {"jsonl", GOOD "{\"prompt\":\"a\",\"answer\":\"b\"} x\n", ":2: more after the JSON"},
+        {"jsonl", GOOD "{\"prompt\":\"a\",\"answer\":\"b\"} x\n",
+         ":2: more after the JSON"},
         {"jsonl", GOOD "[1,2]\n", ":2: not a JSON object"},
         {"jsonl", "3\n", ":1: not a JSON object"},
         {"jsonl", GOOD "{\"prompt\":\"\xff\",\"answer\":\"b\"}\n", ":2: not UTF-8"},
@@ -122,15 +129,19 @@ static void test_file_errors_name_file_and_line(void **state) {
         {"jsonl", "{\"prompt\":3,\"answer\":\"b\"}\n", ":1: \"prompt\" must be"},
         {"jsonl", "{\"prompt\":\"\",\"answer\":\"b\"}\n", ":1: \"prompt\" must be"},
         {"jsonl", "{\"prompt\":[],\"answer\":\"b\"}\n", ":1: \"prompt\" must be"},
-        {"jsonl", "{\"prompt\":[{\"content\":[]}],\"answer\":\"b\"}\n", ":1: \"prompt\" has"},
+        {"jsonl", "{\"prompt\":[{\"content\":[]}],\"answer\":\"b\"}\n",
+         ":1: \"prompt\" has"},
         {"jsonl", "{\"prompt\":[7],\"answer\":\"b\"}\n", ":1: \"prompt\" has"},
         {"jsonl", "{\"question\":\"a\",\"answer\":[1]}\n", ":1: \"answer\" must be"},
         {"gsm8k", "{\"question\":\"a\"}\n", ":1: no \"answer\""},
         {"gsm8k", "{\"answer\":\"#### 5\"}\n", ":1: no \"question\""},
         {"gsm8k", "{\"question\":\"\",\"answer\":\"#### 5\"}\n", ":1: \"question\" must"},
-        {"gsm8k", "{\"question\":\"a\",\"answer\":\"5\"}\n", ":1: \"answer\" does not end"},
-        {"gsm8k", "{\"question\":\"a\",\"answer\":\"#### five\"}\n", ":1: \"answer\" does not"},
-        {"gsm8k", "{\"question\":\"a\",\"answer\":\"####\"}\n", ":1: \"answer\" does not"},
+        {"gsm8k", "{\"question\":\"a\",\"answer\":\"5\"}\n",
+         ":1: \"answer\" does not end"},
+        {"gsm8k", "{\"question\":\"a\",\"answer\":\"#### five\"}\n",
+         ":1: \"answer\" does not"},
+        {"gsm8k", "{\"question\":\"a\",\"answer\":\"####\"}\n",
+         ":1: \"answer\" does not"},
         {"countdown", "{\"nums\":[1]}\n", ":1: \"target\" must"},
         {"countdown", "{\"target\":1.5,\"nums\":[1]}\n", ":1: \"target\" must"},
         {"countdown", "{\"target\":-1,\"nums\":[1]}\n", ":1: \"target\" must"},
@@ -145,7 +156,8 @@ static void test_file_errors_name_file_and_line(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct err err = {0};
         struct problem_set *set;
-        int rc = open_bytes(&set, rows[i].kind, "", rows[i].text, strlen(rows[i].text), &err);
+        int rc =
+            open_bytes(&set, rows[i].kind, "", rows[i].text, strlen(rows[i].text), &err);
         assert_int_equal(rc, -1);
         assert_null(set);
         assert_int_equal(err.code, EX_DATAERR);
@@ -159,7 +171,8 @@ static void test_file_errors_name_file_and_line(void **state) {
     assert_non_null(strstr(err.msg, ":2: a NUL byte"));
     assert_int_equal(open_bytes(&set, "jsonl", ",n=2", GOOD, strlen(GOOD), &err), -1);
     assert_non_null(strstr(err.msg, "only 1 problems"));
-    assert_int_equal(open_bytes(&set, "jsonl", ",offset=1", GOOD, strlen(GOOD), &err), -1);
+    assert_int_equal(open_bytes(&set, "jsonl", ",offset=1", GOOD, strlen(GOOD), &err),
+                     -1);
 }
 
 /* Every prefix of a good file is whole rows or an error at the last line. */
@@ -195,7 +208,8 @@ static void test_file_splits_partition_the_rows(void **state) {
         problem_set_get(test, next++, &arena, &q);
         assert_string_equal(p.prompt, q.prompt);
     }
-    struct problem_set *part = open_text("jsonl", ",split=train,n=5,offset=7", buf_text(&text));
+    struct problem_set *part =
+        open_text("jsonl", ",split=train,n=5,offset=7", buf_text(&text));
     assert_int_equal(problem_set_size(part), 5);
     for (int i = 0; i < 5; i++) {
         problem_set_get(part, i, &arena, &p);
