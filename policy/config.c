@@ -419,6 +419,11 @@ static int read_yarn(struct policy_config *cfg, const cJSON *rope, const cJSON *
     return 0;
 }
 
+/* Python's idea of false, for a dictionary. */
+static bool is_nothing(const cJSON *obj) {
+    return !obj || cJSON_IsNull(obj) || (cJSON_IsObject(obj) && !obj->child);
+}
+
 /* Both dialects: rope_theta and rope_scaling beside each other (transformers 4), or both
  * in rope_parameters (5). rope_scaling wins, as there; so does an inner rope_theta. */
 static int read_rope(struct policy_config *cfg, const cJSON *json, const char *where,
@@ -440,9 +445,8 @@ static int read_rope(struct policy_config *cfg, const cJSON *json, const char *w
     char inside[JSON_WHERE_BYTES], place[JSON_WHERE_BYTES];
     const char *type = "default", *name = "rope_scaling";
     const cJSON *rope = json_find(json, name);
-    if (!rope || cJSON_IsNull(rope) || !rope->child)
-        rope = json_find(json, name = "rope_parameters");
-    if (!rope || cJSON_IsNull(rope)) return 0;
+    if (is_nothing(rope)) rope = json_find(json, name = "rope_parameters");
+    if (is_nothing(rope)) return 0;
     json_where(inside, where, name);
     if (json_as_object(rope, inside, err) != 0) return -1;
     if (strict && json_check_keys(rope, inside, KEYS, COUNT(KEYS), err) != 0) return -1;
