@@ -174,7 +174,8 @@ CREATE TABLE eval_episodes (
 ) STRICT;
 
 -- Accuracy is the share of scored episodes with a full answer score; an episode whose
--- checker failed counts in neither part.
+-- checker failed counts in neither part. zero_std does not read v_groups: that view would
+-- be made anew for every step.
 CREATE VIEW v_accuracy_by_step AS
 SELECT s.step, s.stage, t.name AS stage_name, t.type, s.stage_step, s.state,
        count(e.id) AS episodes,
@@ -182,7 +183,10 @@ SELECT s.step, s.stage, t.name AS stage_name, t.type, s.stage_step, s.state,
        avg(a.score = 1) AS accuracy,
        avg(e.n_completion) AS mean_length,
        avg(e.truncated) AS truncated,
-       (SELECT avg(z.zero_std) FROM v_groups z WHERE z.step = s.step) AS zero_std,
+       (SELECT avg(low = high)
+          FROM (SELECT min(x.reward) AS low, max(x.reward) AS high
+                  FROM groups y JOIN episodes x ON x.group_id = y.id
+                 WHERE y.step = s.step GROUP BY y.id)) AS zero_std,
        (SELECT value FROM metrics m WHERE m.step = s.step AND m.name = 'kl') AS kl,
        (SELECT value FROM metrics m WHERE m.step = s.step AND m.name = 'entropy') AS entropy,
        (SELECT value FROM metrics m WHERE m.step = s.step AND m.name = 'loss') AS loss,
