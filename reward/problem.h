@@ -20,7 +20,7 @@
 
 struct problem {
     const char *kind;   /* "countdown" */
-    const char *key;    /* canonical form, the same for the same problem: "19,35,44=>98" */
+    const char *key;    /* canonical form, one a problem: "19,35,44=>98" */
     const char *prompt; /* UTF-8, what the policy sees */
     const char *gold;   /* the reference the checker compares with; never shown */
     const char *trace;  /* the teacher's completion; NULL where there is none */

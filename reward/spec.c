@@ -17,7 +17,8 @@ enum { COMMON_SPLIT, COMMON_N, COMMON_OFFSET, COMMON_SEED, N_COMMON };
 static const struct spec_param common[N_COMMON] = {
     {"split", SPEC_WORD, {0, 2}, {0, 0}, "train|test|all", true,
      "which side of the split; all is for files"},
-    {"n", SPEC_INT, {1, 10000000}, {0, 0}, NULL, true, "how many; generated ones all differ"},
+    {"n", SPEC_INT, {1, 10000000}, {0, 0}, NULL, true,
+     "how many; generated ones all differ"},
     {"offset", SPEC_INT, {0, 1000000000}, {0, 0}, NULL, true,
      "how many are skipped first"},
     {"seed", SPEC_INT, {0, 0}, {0, 0}, NULL, false, "instead of the run's seed"},
