@@ -26,8 +26,8 @@ struct scan {
     struct err *err;
 };
 
-static __attribute__((format(printf, 3, 4))) int
-fail_at(const struct scan *s, size_t pos, const char *fmt, ...) {
+static __attribute__((format(printf, 3, 4))) int fail_at(const struct scan *s, size_t pos,
+                                                         const char *fmt, ...) {
     char why[256];
     va_list args;
     va_start(args, fmt);
@@ -63,8 +63,9 @@ static int scan_string(struct scan *s) {
         const char *p = s->text + s->pos;
         size_t left = s->n - s->pos;
         if ((unsigned char)*p < 0x20)
-            return fail_at(s, s->pos, *p == '\n' ? "a string ends before its quote"
-                                                 : "a control character in a string");
+            return fail_at(s, s->pos,
+                           *p == '\n' ? "a string ends before its quote"
+                                      : "a control character in a string");
         if (*p == '\\' && left >= 6 && memcmp(p + 1, "u0000", 5) == 0)
             return fail_at(s, s->pos, "\\u0000 is not allowed in a string");
         size_t len = *p == '\\' && left > 1 ? 2 : utf8_length((const void *)p, left);
@@ -87,7 +88,8 @@ static int scan_number(struct scan *s) {
     size_t start = s->pos, n = 0;
     while (s->pos < s->n && memchr("+-.eE0123456789", s->text[s->pos], 15)) s->pos++;
     n = s->pos - start;
-    if (n >= sizeof token) return fail_at(s, start, "a number of more than 63 characters");
+    if (n >= sizeof token)
+        return fail_at(s, start, "a number of more than 63 characters");
     memcpy(token, s->text + start, n);
     token[n] = 0;
     size_t i = token[0] == '-', j = skip_digits(token, i, n);
@@ -259,13 +261,13 @@ const char *json_found(const cJSON *value, char out[64]) {
         format_double(out, value->valuedouble);
         return out;
     }
-    const char *name = !value                   ? "nothing"
-                       : cJSON_IsString(value)  ? "a string"
-                       : cJSON_IsObject(value)  ? "an object"
-                       : cJSON_IsArray(value)   ? "an array"
-                       : cJSON_IsTrue(value)    ? "true"
-                       : cJSON_IsFalse(value)   ? "false"
-                                                : "null";
+    const char *name = !value                  ? "nothing"
+                       : cJSON_IsString(value) ? "a string"
+                       : cJSON_IsObject(value) ? "an object"
+                       : cJSON_IsArray(value)  ? "an array"
+                       : cJSON_IsTrue(value)   ? "true"
+                       : cJSON_IsFalse(value)  ? "false"
+                                               : "null";
     snprintf(out, 64, "%s", name);
     return out;
 }
@@ -290,11 +292,12 @@ int json_as_int(const cJSON *value, const char *where, long long min, long long 
     double x = value->valuedouble;
     if (x != floor(x)) return wrong_type(value, where, "a whole number", err);
     if (fabs(x) > 0x1p53)
-        return err_set(err, EX_CONFIG, "%s: whole numbers go up to 9007199254740992, found %s",
-                       where, json_found(value, found));
+        return err_set(err, EX_CONFIG,
+                       "%s: whole numbers go up to 9007199254740992, found %s", where,
+                       json_found(value, found));
     if (x < (double)min || x > (double)max)
-        return err_set(err, EX_CONFIG, "%s: must be from %lld to %lld, found %s", where, min,
-                       max, json_found(value, found));
+        return err_set(err, EX_CONFIG, "%s: must be from %lld to %lld, found %s", where,
+                       min, max, json_found(value, found));
     *out = (long long)x;
     return 0;
 }
@@ -309,8 +312,8 @@ int json_as_double(const cJSON *value, const char *where, double min, double max
         format_double(high, max);
         json_found(value, found);
         if (isinf(max))
-            return err_set(err, EX_CONFIG, "%s: must be at least %s, found %s", where, low,
-                           found);
+            return err_set(err, EX_CONFIG, "%s: must be at least %s, found %s", where,
+                           low, found);
         return err_set(err, EX_CONFIG, "%s: must be from %s to %s, found %s", where, low,
                        high, found);
     }
@@ -362,12 +365,13 @@ int json_get_double(const cJSON *obj, const char *where, const char *key, double
                     double max, double *out, struct err *err) {
     char place[JSON_WHERE_BYTES];
     const cJSON *value = json_find(obj, key);
-    return value ? json_as_double(value, json_where(place, where, key), min, max, out, err)
-                 : 0;
+    return value
+               ? json_as_double(value, json_where(place, where, key), min, max, out, err)
+               : 0;
 }
 
-int json_get_string(const cJSON *obj, const char *where, const char *key, const char **out,
-                    struct err *err) {
+int json_get_string(const cJSON *obj, const char *where, const char *key,
+                    const char **out, struct err *err) {
     char place[JSON_WHERE_BYTES];
     const cJSON *value = json_find(obj, key);
     return value ? json_as_string(value, json_where(place, where, key), out, err) : 0;
@@ -444,7 +448,9 @@ static void print_value(struct buf *out, const cJSON *value, int indent) {
         if (value->child) print_children(out, value, indent);
         buf_puts(out, cJSON_IsArray(value) ? "]" : "}");
     } else {
-        buf_puts(out, cJSON_IsNull(value) ? "null" : cJSON_IsTrue(value) ? "true" : "false");
+        buf_puts(out, cJSON_IsNull(value)   ? "null"
+                      : cJSON_IsTrue(value) ? "true"
+                                            : "false");
     }
 }
 

@@ -1,11 +1,12 @@
 /* base/json.h: strict reading of JSON, over cJSON, with messages that name the place.
  *
  * A tree is made here, freed with json_free, and read through cJSON's own structs or the
- * typed getters below. Beyond the standard it refuses duplicate keys, "\u0000", numbers no
- * double can hold and nesting beyond JSON_MAX_DEPTH. Any thread; a tree is immutable.
+ * typed getters below. Beyond the standard it refuses duplicate keys, "\u0000", numbers
+ * no double can hold and nesting beyond JSON_MAX_DEPTH. Any thread; a tree is immutable.
  *
  * `where` names an object in messages: a file ("a.json") or a place in one ("a.json:
- * stages[1]"). A message reads "a.json: stages[1].beta: must be a number, found a string".
+ * stages[1]"). A message reads "a.json: stages[1].beta: must be a number, found a
+ * string".
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
@@ -54,8 +55,8 @@ MUST_USE int json_as_object(const cJSON *value, const char *where, struct err *e
 MUST_USE int json_as_array(const cJSON *value, const char *where, struct err *err);
 
 /* Reads a key of obj; an absent key leaves *out as it is and is no error. */
-MUST_USE int json_get_bool(const cJSON *obj, const char *where, const char *key, bool *out,
-                           struct err *err);
+MUST_USE int json_get_bool(const cJSON *obj, const char *where, const char *key,
+                           bool *out, struct err *err);
 MUST_USE int json_get_int(const cJSON *obj, const char *where, const char *key, int min,
                           int max, int *out, struct err *err);
 MUST_USE int json_get_double(const cJSON *obj, const char *where, const char *key,
@@ -76,7 +77,8 @@ MUST_USE int json_check_keys(const cJSON *obj, const char *where, const char *co
  * end. Reads back to the same tree. */
 void json_print(struct buf *out, const cJSON *json);
 
-/* Writes s quoted and escaped; a number with the fewest digits that read back the same. */
+/* Writes s quoted and escaped; a number with the fewest digits that read back the same.
+ */
 void json_print_string(struct buf *out, const char *s);
 void json_print_double(struct buf *out, double x);
 

@@ -44,8 +44,8 @@ const char *nearest_name(const char *name, const char *const *names, int n) {
     return best;
 }
 
-void nearest_hint(char out[NEAREST_HINT_BYTES], const char *name, const char *const *names,
-                  int n) {
+void nearest_hint(char out[NEAREST_HINT_BYTES], const char *name,
+                  const char *const *names, int n) {
     const char *best = nearest_name(name, names, n);
     out[0] = 0;
     if (best) {

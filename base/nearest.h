@@ -14,9 +14,9 @@ enum { NEAREST_HINT_BYTES = 512 };
  * none is nearer than a third of the longer one. Borrowed from names. */
 const char *nearest_name(const char *name, const char *const *names, int n);
 
-/* The end of a sentence: "; did you mean 'beta'?" or, with nothing near, "; valid are a, b
- * and c" (cut with "..." where it would not fit). */
-void nearest_hint(char out[NEAREST_HINT_BYTES], const char *name, const char *const *names,
-                  int n);
+/* The end of a sentence: "; did you mean 'beta'?" or, with nothing near, "; valid are a,
+ * b and c" (cut with "..." where it would not fit). */
+void nearest_hint(char out[NEAREST_HINT_BYTES], const char *name,
+                  const char *const *names, int n);
 
 #endif

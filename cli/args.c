@@ -36,8 +36,8 @@ static int set_number(const struct arg *a, const char *text, struct err *err) {
     if (a->type == ARG_INT) {
         long x = strtol(text, &end, 10);
         if (end == text || *end || errno || x != (int)x)
-            return err_set(err, EX_USAGE, "%s: must be a whole number, found '%s'", a->name,
-                           text);
+            return err_set(err, EX_USAGE, "%s: must be a whole number, found '%s'",
+                           a->name, text);
         if (check_range(a, text, (double)x, err) != 0) return -1;
         *(int *)a->value = (int)x;
         return 0;
@@ -58,7 +58,8 @@ static int set_value(const struct arg *a, const char *text, struct err *err) {
     if (a->type == ARG_LIST) {
         struct arg_list *list = a->value;
         if (list->n == ARG_LIST_MAX)
-            return err_set(err, EX_USAGE, "%s: at most %d of them", a->name, ARG_LIST_MAX);
+            return err_set(err, EX_USAGE, "%s: at most %d of them", a->name,
+                           ARG_LIST_MAX);
         list->item[list->n++] = text;
         return 0;
     }
@@ -66,8 +67,8 @@ static int set_value(const struct arg *a, const char *text, struct err *err) {
 }
 
 /* argv[*i] starts with "--": reads it and, where it is a separate word, its value. */
-static int read_option(const struct args *args, int argc, char **argv, int *i,
-                       bool *seen, struct err *err) {
+static int read_option(const struct args *args, int argc, char **argv, int *i, bool *seen,
+                       struct err *err) {
     const char *word = argv[*i], *equals = strchr(word, '=');
     size_t n = equals ? (size_t)(equals - word) : strlen(word);
     for (int k = 0; k < args->n; k++) {
@@ -78,13 +79,13 @@ static int read_option(const struct args *args, int argc, char **argv, int *i,
             return err_set(err, EX_USAGE, "%s: given twice", a->name);
         seen[k] = true;
         if (a->type == ARG_FLAG) {
-            if (equals)
-                return err_set(err, EX_USAGE, "%s: takes no value", a->name);
+            if (equals) return err_set(err, EX_USAGE, "%s: takes no value", a->name);
             *(bool *)a->value = true;
             return 0;
         }
         if (equals) return set_value(a, equals + 1, err);
-        if (*i + 1 >= argc) return err_set(err, EX_USAGE, "%s: its value is missing", a->name);
+        if (*i + 1 >= argc)
+            return err_set(err, EX_USAGE, "%s: its value is missing", a->name);
         return set_value(a, argv[++*i], err);
     }
     char name[128];

@@ -26,7 +26,8 @@ enum arg_type {
     ARG_STRING, /* const char **, borrowed from argv */
     ARG_INT,    /* int *, within [min, max] where max > min */
     ARG_DOUBLE, /* double *, likewise */
-    ARG_LIST,   /* struct arg_list *: may be repeated; a positional takes all that is left */
+    ARG_LIST,   /* struct arg_list *: may be repeated; a positional takes all that is left
+                 */
 };
 
 enum { ARG_LIST_MAX = 64 };

@@ -55,14 +55,16 @@ static int read_model(struct experiment *x, const cJSON *tree, const char *where
     if (cJSON_IsNull(config)) config = NULL; /* as --set model.config=null leaves it */
     x->model.has_config = config != NULL;
     if (config && x->model.path[0])
-        return err_set(err, EX_CONFIG,
-                       "%s: has both a path and a config; a folder brings its own config, "
-                       "so set model.config to null",
-                       place);
+        return err_set(
+            err, EX_CONFIG,
+            "%s: has both a path and a config; a folder brings its own config, "
+            "so set model.config to null",
+            place);
     if (!config && !x->model.path[0])
-        return err_set(err, EX_CONFIG,
-                       "%s: needs a path (a policy to start from) or a config (random weights)",
-                       place);
+        return err_set(
+            err, EX_CONFIG,
+            "%s: needs a path (a policy to start from) or a config (random weights)",
+            place);
     if (!config) return 0;
     json_where(inside, place, "config");
     if (policy_config_parse(&x->model.config, config, inside, true, err) != 0) return -1;
@@ -158,8 +160,8 @@ static int check_stage_name(const struct experiment *x, int i, const char *where
     for (const char *p = name; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("_-", *p))
             return err_set(err, EX_CONFIG,
-                           "%s.name: may hold letters, digits, _ and -, found '%s'", where,
-                           name);
+                           "%s.name: may hold letters, digits, _ and -, found '%s'",
+                           where, name);
     bool taken = experiment_field(SECTION_TOP, name) != NULL;
     for (int k = 0; (extra = experiment_extra_key(SECTION_TOP, k)); k++)
         taken = taken || strcmp(extra, name) == 0;
@@ -202,10 +204,11 @@ static int read_stage(struct experiment *x, int i, const cJSON *stage, const cha
     if (check_stage_keys(stage, own, where, err) != 0) return -1;
     if (experiment_read_section(SECTION_STAGE, s, stage, where, err) != 0) return -1;
     if (!sft && cJSON_IsNumber(one) && one->valuedouble == 1)
-        return err_set(err, EX_CONFIG,
-                       "%s: must be at least 2: a sample alone has no group to be compared "
-                       "with, so nothing would be learnt",
-                       json_where(place, where, "num_generations"));
+        return err_set(
+            err, EX_CONFIG,
+            "%s: must be at least 2: a sample alone has no group to be compared "
+            "with, so nothing would be learnt",
+            json_where(place, where, "num_generations"));
     if (experiment_read_section(own, s, stage, where, err) != 0) return -1;
     if (!s->name[0]) snprintf(s->name, sizeof s->name, "%s", type);
     if (check_stage_name(x, i, where, err) != 0) return -1;
@@ -283,8 +286,10 @@ out:
 /* Only what can differ: the rest of a config.json follows from it. */
 static cJSON *config_tree(const struct policy_config *config) {
     static const char *const FIXED[] = {
-        "architectures",     "model_type", "torch_dtype",         "attention_bias",
-        "attention_dropout", "hidden_act", "num_key_value_heads", "num_nextn_predict_layers",
+        "architectures",       "model_type",
+        "torch_dtype",         "attention_bias",
+        "attention_dropout",   "hidden_act",
+        "num_key_value_heads", "num_nextn_predict_layers",
     };
     struct buf text = {0};
     struct err err;

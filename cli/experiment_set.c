@@ -26,7 +26,8 @@ struct path {
 };
 
 static int bad_path(const char *setting, struct err *err) {
-    return err_set(err, EX_USAGE, "--set %.200s: must be key=value, such as seed=3", setting);
+    return err_set(err, EX_USAGE, "--set %.200s: must be key=value, such as seed=3",
+                   setting);
 }
 
 static int split_path(struct path *p, const char *setting, struct err *err) {
@@ -99,18 +100,22 @@ static bool is_key(const struct path *p, int i, const char *key) {
 
 static bool is_index(const struct path *p, int i) { return i < p->n && !p->part[i].key; }
 
-/* The row that the path leads to, or one of the two below where it is valid without one. */
-static const struct field anything = {.type = FIELD_BOOL}, a_string = {.type = FIELD_STRING};
+/* The row that the path leads to, or one of the two below where it is valid without one.
+ */
+static const struct field anything = {.type = FIELD_BOOL},
+                          a_string = {.type = FIELD_STRING};
 
 static const struct field *stage_field(const struct path *p, const cJSON *tree) {
     const cJSON *stage = cJSON_GetArrayItem(json_find(tree, "stages"), p->part[1].index);
     if (p->n != 3 || !p->part[2].key) return NULL;
     const struct field *f = experiment_field(SECTION_STAGE, p->part[2].key);
-    if (!f) f = experiment_field(stage_is_sft(stage) ? SECTION_SFT : SECTION_GRPO,
-                                 p->part[2].key);
+    if (!f)
+        f = experiment_field(stage_is_sft(stage) ? SECTION_SFT : SECTION_GRPO,
+                             p->part[2].key);
     /* of the other type: reading refuses it with the right sentence */
-    if (!f) f = experiment_field(stage_is_sft(stage) ? SECTION_GRPO : SECTION_SFT,
-                                 p->part[2].key);
+    if (!f)
+        f = experiment_field(stage_is_sft(stage) ? SECTION_GRPO : SECTION_SFT,
+                             p->part[2].key);
     return f;
 }
 
@@ -255,5 +260,6 @@ int experiment_set(cJSON *tree, const char *setting, char place[JSON_WHERE_BYTES
     cJSON *value = parse_value(f, strchr(setting, '=') + 1);
     if (node && put(node, &p, value)) return 0;
     cJSON_Delete(value);
-    return err_set(err, EX_CONFIG, "--set %.200s: the experiment has no %s", setting, place);
+    return err_set(err, EX_CONFIG, "--set %.200s: the experiment has no %s", setting,
+                   place);
 }

@@ -9,10 +9,13 @@
 #define ROWS(a) a, COUNT(a)
 
 static const char *const TOKENIZERS[] = {"char", "byte", NULL};
-static const char *const STAGE_TYPES[] = {"sft", "grpo", NULL};
-static const char *const LOSS_TYPES[] = {"grpo", "dr_grpo", "dapo", NULL};
-static const char *const SCALE_REWARDS[] = {"group", "batch", "none", NULL};
-static const char *const LR_SCHEDULES[] = {"constant", "cosine", "linear", NULL};
+static const char *const STAGE_TYPES[3] = {[STAGE_SFT] = "sft", [STAGE_GRPO] = "grpo"};
+static const char *const LOSS_TYPES[4] = {
+    [LOSS_GRPO] = "grpo", [LOSS_DR_GRPO] = "dr_grpo", [LOSS_DAPO] = "dapo"};
+static const char *const SCALE_REWARDS[4] = {
+    [SCALE_GROUP] = "group", [SCALE_BATCH] = "batch", [SCALE_NONE] = "none"};
+static const char *const LR_SCHEDULES[4] = {
+    [LR_CONSTANT] = "constant", [LR_COSINE] = "cosine", [LR_LINEAR] = "linear"};
 
 #define MAX_INT 2147483647.0
 #define MAX_SEED 0x1p53 /* a JSON number keeps whole numbers up to here */
@@ -65,8 +68,8 @@ static const struct field EVAL[] = {
 static const struct field CHECKPOINT[] = {
     {"save_steps", FIELD_INT, AT(experiment, checkpoint.save_steps), 0, MAX_INT, "0",
      .help = "every N steps; 0: at stage ends"},
-    {"save_total_limit", FIELD_INT, AT(experiment, checkpoint.save_total_limit), 0, MAX_INT,
-     "0", .help = "keep the newest N; 0: keep all"},
+    {"save_total_limit", FIELD_INT, AT(experiment, checkpoint.save_total_limit), 0,
+     MAX_INT, "0", .help = "keep the newest N; 0: keep all"},
 };
 
 static const struct field STAGE[] = {
@@ -93,8 +96,8 @@ static const struct field STAGE[] = {
     {"max_grad_norm", FIELD_DOUBLE, AT(experiment_stage, max_grad_norm), 0, INFINITY, "1",
      .help = "gradients are scaled down to it; 0: never"},
     {"router_bias_update_speed", FIELD_DOUBLE,
-     AT(experiment_stage, router_bias_update_speed), 0, 1, "0",
-     .def_sft = "0.001", .help = "gamma of the load-balancing bias"},
+     AT(experiment_stage, router_bias_update_speed), 0, 1, "0", .def_sft = "0.001",
+     .help = "gamma of the load-balancing bias"},
     {"router_aux_loss_coef", FIELD_DOUBLE, AT(experiment_stage, router_aux_loss_coef), 0,
      INFINITY, "0", .def_sft = "1e-4", .help = "alpha of the sequence-wise balance loss"},
     {"max_tokens_per_microbatch", FIELD_INT,
@@ -147,11 +150,12 @@ const struct section experiment_section[N_SECTIONS] = {
                        ROWS(MODEL)},
     [SECTION_PROBLEMS] = {"problems", "where prompts come from", ROWS(PROBLEMS)},
     [SECTION_REWARD] = {"reward", "what a completion is worth", ROWS(REWARD)},
-    [SECTION_CHECKERS] = {"reward.checkers[]", "what is summed; [{\"checker\": \"answer\"}]",
-                          ROWS(CHECKERS)},
+    [SECTION_CHECKERS] = {"reward.checkers[]",
+                          "what is summed; [{\"checker\": \"answer\"}]", ROWS(CHECKERS)},
     [SECTION_EVAL] = {"eval", "when and how to evaluate", ROWS(EVAL)},
     [SECTION_CHECKPOINT] = {"checkpoint", "when to save", ROWS(CHECKPOINT)},
-    [SECTION_STAGE] = {"stages[]", "one after the other; keys of every type", ROWS(STAGE)},
+    [SECTION_STAGE] = {"stages[]", "one after the other; keys of every type",
+                       ROWS(STAGE)},
     [SECTION_SFT] = {"stages[]", "of type sft only", ROWS(SFT)},
     [SECTION_GRPO] = {"stages[]", "of type grpo only", ROWS(GRPO)},
 };
@@ -191,7 +195,10 @@ static int wrong_name(const struct field *f, const char *where, const char *foun
                       struct err *err) {
     struct buf list = {.max = 512};
     for (int i = 0; f->names[i]; i++)
-        buf_printf(&list, "%s\"%s\"", i == 0 ? "" : f->names[i + 1] ? ", " : " or ",
+        buf_printf(&list, "%s\"%s\"",
+                   i == 0            ? ""
+                   : f->names[i + 1] ? ", "
+                                     : " or ",
                    f->names[i]);
     err_set(err, EX_CONFIG, "%s: must be %s, found \"%.100s\"", where, buf_text(&list),
             found);
@@ -213,8 +220,8 @@ static int read_string(const struct field *f, char *out, const cJSON *value,
     return 0;
 }
 
-static int read_int(const struct field *f, void *out, const cJSON *value, const char *where,
-                    struct err *err) {
+static int read_int(const struct field *f, void *out, const cJSON *value,
+                    const char *where, struct err *err) {
     long long x;
     if (json_as_int(value, where, (long long)f->min, (long long)f->max, &x, err) != 0)
         return -1;
@@ -230,7 +237,8 @@ static int read_double(const struct field *f, double *out, const cJSON *value,
     double x;
     if (json_as_double(value, where, f->min, f->max, &x, err) != 0) return -1;
     if (f->above_min && x <= f->min)
-        return err_set(err, EX_CONFIG, "%s: must be above %g, found %g", where, f->min, x);
+        return err_set(err, EX_CONFIG, "%s: must be above %g, found %g", where, f->min,
+                       x);
     *out = x;
     return 0;
 }
@@ -340,17 +348,19 @@ static void print_field_help(struct buf *out, const struct field *f) {
 }
 
 void experiment_print_help(struct buf *out) {
-    buf_printf(out,
-               "Keys of an experiment.json: key, values, default, meaning. Any of them can be\n"
-               "set on the command line: --set seed=3, --set eval.eval_steps=10, and for a\n"
-               "stage by its name or number: --set grpo.beta=0.01, --set stages[1].beta=0.01.\n");
+    buf_printf(
+        out,
+        "Keys of an experiment.json: key, values, default, meaning. Any of them can be\n"
+        "set on the command line: --set seed=3, --set eval.eval_steps=10, and for a\n"
+        "stage by its name or number: --set grpo.beta=0.01, --set "
+        "stages[1].beta=0.01.\n");
     for (int id = 0; id < N_SECTIONS; id++) {
         const struct section *s = &experiment_section[id];
         buf_printf(out, "\n%s%s%s\n", s->name, *s->name ? ": " : "", s->help);
         for (int i = 0; i < s->n; i++) print_field_help(out, &s->field[i]);
         if (id == SECTION_TOP)
-            buf_printf(out, "  %-27s %-26s %-18s %s\n", "stop", "list of up to 4 strings", "[]",
-                       "a completion ends where one of them appears");
+            buf_printf(out, "  %-27s %-26s %-18s %s\n", "stop", "list of up to 4 strings",
+                       "[]", "a completion ends where one of them appears");
         if (id == SECTION_MODEL)
             buf_printf(out, "  %-27s %-26s %-18s %s\n", "config", "object", "",
                        "keys of a config.json of model_type deepseek_v3");

@@ -10,7 +10,14 @@
 #include "base/json.h"
 #include "cli/experiment.h"
 
-enum field_type { FIELD_INT, FIELD_SEED, FIELD_DOUBLE, FIELD_BOOL, FIELD_STRING, FIELD_ENUM };
+enum field_type {
+    FIELD_INT,
+    FIELD_SEED,
+    FIELD_DOUBLE,
+    FIELD_BOOL,
+    FIELD_STRING,
+    FIELD_ENUM
+};
 
 struct field {
     const char *key;
@@ -20,8 +27,9 @@ struct field {
     const char *def;     /* JSON text; NULL: the key is required */
     const char *def_sft; /* where it differs in sft stages */
     const char *help;
-    const char *const *names; /* of an enum, or all that a string may be; NULL-terminated */
-    bool above_min;           /* min itself is out of range */
+    const char *const
+        *names;     /* of an enum, or all that a string may be; NULL-terminated */
+    bool above_min; /* min itself is out of range */
 };
 
 struct section {
@@ -69,7 +77,7 @@ void experiment_print_section(enum section_id id, const void *base, cJSON *obj);
 
 /* Applies one `key=value` to the tree. `place` gets the path as messages about the file
  * would name it ("stages[1].beta"). EX_USAGE, EX_CONFIG. */
-MUST_USE int experiment_set(cJSON *tree, const char *setting, char place[JSON_WHERE_BYTES],
-                            struct err *err);
+MUST_USE int experiment_set(cJSON *tree, const char *setting,
+                            char place[JSON_WHERE_BYTES], struct err *err);
 
 #endif

@@ -10,7 +10,8 @@
 #include "reward/problem.h"
 
 static const struct cmd table[] = {
-    {"train", cmd_train, "run an experiment: stages of sft and grpo, every episode recorded"},
+    {"train", cmd_train,
+     "run an experiment: stages of sft and grpo, every episode recorded"},
     {"eval", cmd_eval, "score a policy on a set of problems"},
     {"sample", cmd_sample, "print completions of a prompt or of problems, with verdicts"},
     {"show", cmd_show, "look into a run: steps, episodes, evaluations"},
@@ -60,8 +61,7 @@ static void print_config(void) {
 static void print_problems(void) {
     printf("A set of problems is named KIND:PARAMETERS or KIND:FILE, for example\n"
            "countdown:numbers=3,split=test,n=500. The kinds:\n\n");
-    for (int k = 0; problem_kind_name(k); k++)
-        printf("%s\n", problem_kind_help(k));
+    for (int k = 0; problem_kind_name(k); k++) printf("%s\n", problem_kind_help(k));
 }
 
 int cmd_help(int argc, char **argv) {

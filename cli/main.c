@@ -22,9 +22,8 @@ static int run(int argc, char **argv) {
         return EX_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0) return print_version();
-    const char *name = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0
-                           ? "help"
-                           : argv[1];
+    const char *name =
+        strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ? "help" : argv[1];
     const struct cmd *cmd = cmd_find(name);
     return cmd ? cmd->run(argc - 1, argv + 1) : EX_USAGE;
 }

@@ -7,8 +7,8 @@
 /* "0.1.0" or "0.1.0 (a70efae)" where the build knew the commit. */
 const char *version_short(void);
 
-/* Version, compiler, instruction set, threads and libraries, one a line; no dates, so that
- * one machine prints the same twice. */
+/* Version, compiler, instruction set, threads and libraries, one a line; no dates, so
+ * that one machine prints the same twice. */
 void version_print(struct buf *out);
 
 #endif

@@ -19,17 +19,32 @@ struct parsed {
 
 enum { MAX_WORDS = 100 };
 
-static int read_words(struct parsed *p, int argc, const char *const *word, struct err *err) {
+static int read_words(struct parsed *p, int argc, const char *const *word,
+                      struct err *err) {
     char *argv[MAX_WORDS];
     const struct arg arg[] = {
-        {.name = "FILE", .type = ARG_STRING, .value = &p->file, .required = true,
+        {.name = "FILE",
+         .type = ARG_STRING,
+         .value = &p->file,
+         .required = true,
          .help = "what to read"},
-        {.name = "--out", .type = ARG_STRING, .value = &p->out, .value_name = "DIR",
+        {.name = "--out",
+         .type = ARG_STRING,
+         .value = &p->out,
+         .value_name = "DIR",
          .help = "where to write"},
         {.name = "--force", .type = ARG_FLAG, .value = &p->force, .help = "anyway"},
-        {.name = "--n", .type = ARG_INT, .value = &p->n, .min = 1, .max = 10, .help = "count"},
+        {.name = "--n",
+         .type = ARG_INT,
+         .value = &p->n,
+         .min = 1,
+         .max = 10,
+         .help = "count"},
         {.name = "--rate", .type = ARG_DOUBLE, .value = &p->rate, .help = "speed"},
-        {.name = "--set", .type = ARG_LIST, .value = &p->set, .value_name = "KEY=VALUE",
+        {.name = "--set",
+         .type = ARG_LIST,
+         .value = &p->set,
+         .value_name = "KEY=VALUE",
          .help = "override"},
         {.name = "REST", .type = ARG_LIST, .value = &p->rest, .help = "more"},
     };
@@ -40,10 +55,12 @@ static int read_words(struct parsed *p, int argc, const char *const *word, struc
     int rc = args_read(&args, argc + 1, argv, err);
     if (rc == 1) {
         static const char *const lines[] = {
-            "usage: hone test FILE [REST...] [options]\n", "\ndo a thing\n",
+            "usage: hone test FILE [REST...] [options]\n",
+            "\ndo a thing\n",
             "\n  --out DIR                where to write\n",
             "\n  --set KEY=VALUE          override (may be repeated)\n",
-            "\n  --help                   this text\n", "\nA note.\n"};
+            "\n  --help                   this text\n",
+            "\nA note.\n"};
         struct buf text = {0};
         args_print_help(&args, &text);
         for (int i = 0; i < 6; i++) assert_non_null(strstr(buf_text(&text), lines[i]));
@@ -52,8 +69,10 @@ static int read_words(struct parsed *p, int argc, const char *const *word, struc
     return rc;
 }
 
-#define WORDS(...) (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)), \
-                   (const char *[]){__VA_ARGS__}
+#define WORDS(...)                                                                       \
+    (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)), (const char *[]) {    \
+        __VA_ARGS__                                                                      \
+    }
 
 static void refuse(const char *message, int argc, const char *const *word) {
     struct parsed p;
@@ -67,8 +86,9 @@ static void test_args_reads_options_anywhere(void **state) {
     (void)state;
     struct parsed p;
     struct err err;
-    assert_int_equal(read_words(&p, WORDS("--n", "10", "a", "--out=b=c", "--set", "x=1", "d",
-                                          "--rate=-2.5e1", "--set=y", "--force", "-"),
+    assert_int_equal(read_words(&p,
+                                WORDS("--n", "10", "a", "--out=b=c", "--set", "x=1", "d",
+                                      "--rate=-2.5e1", "--set=y", "--force", "-"),
                                 &err),
                      0);
     assert_string_equal(p.file, "a");
@@ -119,7 +139,8 @@ static void test_args_errors(void **state) {
     refuse("--force: takes no value", WORDS("a", "--force=1"));
     refuse("--n: must be a whole number, found '3x'", WORDS("a", "--n", "3x"));
     refuse("--n: must be a whole number, found ''", WORDS("a", "--n="));
-    refuse("--n: must be a whole number, found '99999999999'", WORDS("a", "--n=99999999999"));
+    refuse("--n: must be a whole number, found '99999999999'",
+           WORDS("a", "--n=99999999999"));
     refuse("--n: must be from 1 to 10, found 11", WORDS("a", "--n=11"));
     refuse("--rate: must be a number, found 'nan'", WORDS("a", "--rate=nan"));
     const char *many[ARG_LIST_MAX + 2];

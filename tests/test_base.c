@@ -66,12 +66,14 @@ static void test_rng_uniform_fills_the_unit_interval(void **state) {
     }
     /* 5 standard deviations */
     assert_true(sum / 100000 > 0.5 - 0.0046 && sum / 100000 < 0.5 + 0.0046);
-    for (int i = 0; i < 10; i++) assert_true(bin[i] > 10000 - 475 && bin[i] < 10000 + 475);
+    for (int i = 0; i < 10; i++)
+        assert_true(bin[i] > 10000 - 475 && bin[i] < 10000 + 475);
 }
 
 static void test_rng_every_part_of_the_key_counts(void **state) {
     (void)state;
-    struct rng_key a = {.seed = 7, .purpose = RNG_SAMPLE, .step = 1, .prompt = 2, .sample = 3};
+    struct rng_key a = {
+        .seed = 7, .purpose = RNG_SAMPLE, .step = 1, .prompt = 2, .sample = 3};
     struct rng_key b[5] = {a, a, a, a, a};
     b[0].seed++;
     b[1].purpose = RNG_EVAL;

@@ -23,7 +23,8 @@ static const char CONFIG[] =
 
 /* A small valid experiment; %s is the config. */
 static const char *const SMALL =
-    "{\"model\":{\"config\":%s},\"problems\":{\"train\":\"countdown:numbers=3\"},\"stages\":["
+    "{\"model\":{\"config\":%s},\"problems\":{\"train\":\"countdown:numbers=3\"},"
+    "\"stages\":["
     "{\"type\":\"sft\",\"max_steps\":10},{\"type\":\"grpo\",\"max_steps\":5}]}";
 
 static void write_text(const char *text) {
@@ -37,7 +38,8 @@ static void write_small(void) {
     write_text(text);
 }
 
-static int load(struct experiment *x, const char *const *set, int n_set, struct err *err) {
+static int load(struct experiment *x, const char *const *set, int n_set,
+                struct err *err) {
     memset(x, 0x55, sizeof *x); /* nothing may depend on what was there */
     memset(err, 0, sizeof *err);
     return experiment_load(x, FILE_NAME, set, n_set, err);
@@ -48,7 +50,8 @@ static void must_load(struct experiment *x, const char *const *set, int n_set) {
     if (load(x, set, n_set, &err) != 0) fail_msg("%s", err.msg);
 }
 
-static void must_refuse(const char *const *set, int n_set, int code, const char *message) {
+static void must_refuse(const char *const *set, int n_set, int code,
+                        const char *message) {
     static struct experiment x;
     struct err err;
     assert_int_equal(load(&x, set, n_set, &err), -1);
@@ -70,7 +73,8 @@ static void refuse_set(const char *setting, int code, const char *message) {
 static void refuse_stages(const char *stages, const char *message) {
     char text[4096];
     snprintf(text, sizeof text,
-             "{\"model\":{\"path\":\"p\"},\"problems\":{\"train\":\"t\"},\"stages\":%s}", stages);
+             "{\"model\":{\"path\":\"p\"},\"problems\":{\"train\":\"t\"},\"stages\":%s}",
+             stages);
     refuse_text(text, EX_CONFIG, message);
 }
 
@@ -121,7 +125,8 @@ static void test_experiment_defaults_are_those_of_the_contract(void **state) {
     assert_true(g->weight_decay == 0 && g->adam_beta1 == 0.9 && g->adam_beta2 == 0.999);
     assert_true(g->adam_epsilon == 1e-8 && g->max_grad_norm == 1);
     assert_true(g->max_tokens_per_microbatch == 8192);
-    assert_true(g->num_prompts == 16 && g->num_generations == 8 && g->num_iterations == 1);
+    assert_true(g->num_prompts == 16 && g->num_generations == 8 &&
+                g->num_iterations == 1);
     assert_true(g->max_completion_length == 256 && g->temperature == 1 && g->top_p == 1);
     assert_true(g->min_p == 0 && g->top_k == 0 && g->beta == 0);
     assert_true(g->epsilon == 0.2 && g->epsilon_high == -1 && g->loss_type == LOSS_DAPO);
@@ -131,14 +136,15 @@ static void test_experiment_defaults_are_those_of_the_contract(void **state) {
 static void test_experiment_reads_every_kind_of_value(void **state) {
     (void)state;
     static struct experiment x;
-    write_text("{\"name\":\"n\",\"seed\":9007199254740992,\"model\":{\"path\":\"some/dir\"},"
-               "\"problems\":{\"train\":\"a\",\"eval\":\"b\"},\"stop\":[\"</answer>\",\"\\n\"],"
-               "\"reward\":{\"checkers\":[{\"checker\":\"format\",\"weight\":-0.5},"
-               "{\"checker\":\"answer\"}],\"max_failure_rate\":0},"
-               "\"stages\":[{\"type\":\"grpo\",\"name\":\"rl\",\"max_steps\":1,"
-               "\"loss_type\":\"dr_grpo\",\"scale_rewards\":\"none\","
-               "\"lr_scheduler_type\":\"cosine\",\"mask_truncated_completions\":true,"
-               "\"epsilon_high\":0.28}]}");
+    write_text(
+        "{\"name\":\"n\",\"seed\":9007199254740992,\"model\":{\"path\":\"some/dir\"},"
+        "\"problems\":{\"train\":\"a\",\"eval\":\"b\"},\"stop\":[\"</answer>\",\"\\n\"],"
+        "\"reward\":{\"checkers\":[{\"checker\":\"format\",\"weight\":-0.5},"
+        "{\"checker\":\"answer\"}],\"max_failure_rate\":0},"
+        "\"stages\":[{\"type\":\"grpo\",\"name\":\"rl\",\"max_steps\":1,"
+        "\"loss_type\":\"dr_grpo\",\"scale_rewards\":\"none\","
+        "\"lr_scheduler_type\":\"cosine\",\"mask_truncated_completions\":true,"
+        "\"epsilon_high\":0.28}]}");
     must_load(&x, NULL, 0);
     assert_true(x.seed == 9007199254740992u);
     assert_string_equal(x.model.path, "some/dir");
@@ -162,22 +168,49 @@ static void test_experiment_print_reads_back_to_the_same(void **state) {
     (void)state;
     static struct experiment x, y;
     static const char *const set[] = {
-        "name=night \"run\"", "description=2024", "seed=17",
-        "problems.eval=countdown:numbers=3,split=test,n=500", "stop=[\"a\",\"\\\"b\"]",
+        "name=night \"run\"",
+        "description=2024",
+        "seed=17",
+        "problems.eval=countdown:numbers=3,split=test,n=500",
+        "stop=[\"a\",\"\\\"b\"]",
         "reward.checkers=[{\"checker\":\"answer\",\"weight\":0.3}]",
-        "reward.max_failure_rate=0.125", "eval.eval_steps=10", "eval.samples=4",
-        "eval.temperature=0.7", "eval.max_completion_length=99", "checkpoint.save_steps=3",
-        "checkpoint.save_total_limit=2", "model.tokenizer=byte", "model.config.vocab_size=300",
-        "model.config.rms_norm_eps=1e-5", "sft.learning_rate=0.1", "sft.warmup_steps=3",
-        "sft.weight_decay=0.01", "sft.adam_beta1=0.8", "sft.adam_beta2=0.95",
-        "sft.adam_epsilon=1e-10", "sft.max_grad_norm=0.3", "sft.batch_size=3",
-        "sft.num_traces=77", "stages[1].num_prompts=3", "grpo.num_generations=2",
-        "grpo.num_iterations=2", "grpo.max_completion_length=7", "grpo.temperature=0.9",
-        "grpo.top_p=0.95", "grpo.min_p=0.05", "grpo.top_k=20", "grpo.beta=0.04",
-        "grpo.epsilon=0.1", "grpo.epsilon_high=0.28", "grpo.loss_type=grpo",
-        "grpo.scale_rewards=batch", "grpo.mask_truncated_completions=true",
-        "grpo.router_bias_update_speed=0.1", "grpo.router_aux_loss_coef=0.3333333333333333",
-        "grpo.max_tokens_per_microbatch=100", "grpo.lr_scheduler_type=constant"};
+        "reward.max_failure_rate=0.125",
+        "eval.eval_steps=10",
+        "eval.samples=4",
+        "eval.temperature=0.7",
+        "eval.max_completion_length=99",
+        "checkpoint.save_steps=3",
+        "checkpoint.save_total_limit=2",
+        "model.tokenizer=byte",
+        "model.config.vocab_size=300",
+        "model.config.rms_norm_eps=1e-5",
+        "sft.learning_rate=0.1",
+        "sft.warmup_steps=3",
+        "sft.weight_decay=0.01",
+        "sft.adam_beta1=0.8",
+        "sft.adam_beta2=0.95",
+        "sft.adam_epsilon=1e-10",
+        "sft.max_grad_norm=0.3",
+        "sft.batch_size=3",
+        "sft.num_traces=77",
+        "stages[1].num_prompts=3",
+        "grpo.num_generations=2",
+        "grpo.num_iterations=2",
+        "grpo.max_completion_length=7",
+        "grpo.temperature=0.9",
+        "grpo.top_p=0.95",
+        "grpo.min_p=0.05",
+        "grpo.top_k=20",
+        "grpo.beta=0.04",
+        "grpo.epsilon=0.1",
+        "grpo.epsilon_high=0.28",
+        "grpo.loss_type=grpo",
+        "grpo.scale_rewards=batch",
+        "grpo.mask_truncated_completions=true",
+        "grpo.router_bias_update_speed=0.1",
+        "grpo.router_aux_loss_coef=0.3333333333333333",
+        "grpo.max_tokens_per_microbatch=100",
+        "grpo.lr_scheduler_type=constant"};
     struct buf first = {0}, second = {0};
     write_small();
     must_load(&x, set, COUNT(set));
@@ -256,7 +289,8 @@ static void test_experiment_file_errors(void **state) {
     must_refuse(NULL, 0, EX_NOINPUT, "open x.json: No such file or directory");
     refuse_text("{\"a\":", EX_DATAERR,
                 "x.json:1:6: the text ends where a value should go on");
-    refuse_text("{\"seed\":1,\"seed\":2}", EX_DATAERR, "x.json: seed: the key appears twice");
+    refuse_text("{\"seed\":1,\"seed\":2}", EX_DATAERR,
+                "x.json: seed: the key appears twice");
     refuse_text("[]", EX_CONFIG, "x.json: must be an object, found an array");
     refuse_text("{\"sed\":1}", EX_CONFIG,
                 "x.json: sed: no such key; did you mean 'seed'?");
@@ -270,9 +304,10 @@ static void test_experiment_file_errors(void **state) {
 
 static void test_experiment_model_errors(void **state) {
     (void)state;
-    refuse_text("{\"model\":{}}", EX_CONFIG,
-                "x.json: model: needs a path (a policy to start from) or a config (random "
-                "weights)");
+    refuse_text(
+        "{\"model\":{}}", EX_CONFIG,
+        "x.json: model: needs a path (a policy to start from) or a config (random "
+        "weights)");
     refuse_text("{\"model\":{\"path\":\"p\",\"config\":{}}}", EX_CONFIG,
                 "x.json: model: has both a path and a config; a folder brings its own "
                 "config, so set model.config to null");
@@ -295,11 +330,13 @@ static void test_experiment_section_errors(void **state) {
                    "temperature and max_completion_length");
     refuse_section("\"eval\":{\"temperature\":0}",
                    "x.json: eval.temperature: must be above 0, found 0");
-    refuse_section("\"seed\":-1", "x.json: seed: must be from 0 to 9007199254740992, found -1");
+    refuse_section("\"seed\":-1",
+                   "x.json: seed: must be from 0 to 9007199254740992, found -1");
     refuse_section("\"seed\":0.5", "x.json: seed: must be a whole number, found 0.5");
     refuse_section("\"name\":null", "x.json: name: must be a string, found null");
-    refuse_section("\"name\":\"0123456789012345678901234567890123456789012345678901234567890123\"",
-                   "x.json: name: at most 63 bytes, found 64");
+    refuse_section(
+        "\"name\":\"0123456789012345678901234567890123456789012345678901234567890123\"",
+        "x.json: name: at most 63 bytes, found 64");
     refuse_section("\"stop\":\"a\"", "x.json: stop: must be an array, found a string");
     refuse_section("\"stop\":[\"a\",\"\"]",
                    "x.json: stop[1]: must have 1 to 63 bytes, found 0");
@@ -339,25 +376,30 @@ static void test_experiment_stage_errors(void **state) {
     refuse_stages("[{\"type\":\"sft\"}]", "x.json: stages[0].max_steps: missing");
     refuse_stages("[{\"type\":\"sft\",\"max_steps\":0}]",
                   "x.json: stages[0].max_steps: must be from 1 to 2147483647, found 0");
-    refuse_stages("[{\"type\":\"sft\",\"max_steps\":1,\"num_generations\":8}]",
-                  "x.json: stages[0].num_generations: belongs to grpo stages, this one is "
-                  "sft");
-    refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"batch_size\":8}]",
-                  "x.json: stages[0].batch_size: belongs to sft stages, this one is grpo");
+    refuse_stages(
+        "[{\"type\":\"sft\",\"max_steps\":1,\"num_generations\":8}]",
+        "x.json: stages[0].num_generations: belongs to grpo stages, this one is "
+        "sft");
+    refuse_stages(
+        "[{\"type\":\"grpo\",\"max_steps\":1,\"batch_size\":8}]",
+        "x.json: stages[0].batch_size: belongs to sft stages, this one is grpo");
     refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"num_generation\":8}]",
                   "x.json: stages[0].num_generation: no such key; did you mean "
                   "'num_generations'?");
-    refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"num_generations\":1}]",
-                  "x.json: stages[0].num_generations: must be at least 2: a sample alone has "
-                  "no group to be compared with, so nothing would be learnt");
+    refuse_stages(
+        "[{\"type\":\"grpo\",\"max_steps\":1,\"num_generations\":1}]",
+        "x.json: stages[0].num_generations: must be at least 2: a sample alone has "
+        "no group to be compared with, so nothing would be learnt");
     refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"learning_rate\":\"1e-4\"}]",
                   "x.json: stages[0].learning_rate: must be a number, found a string");
-    refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"loss_type\":\"ppo\"}]",
-                  "x.json: stages[0].loss_type: must be \"grpo\", \"dr_grpo\" or \"dapo\", "
-                  "found \"ppo\"");
-    refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"epsilon_high\":-0.5}]",
-                  "x.json: stages[0].epsilon_high: must be at least 0, or -1 for the value "
-                  "of epsilon, found -0.5");
+    refuse_stages(
+        "[{\"type\":\"grpo\",\"max_steps\":1,\"loss_type\":\"ppo\"}]",
+        "x.json: stages[0].loss_type: must be \"grpo\", \"dr_grpo\" or \"dapo\", "
+        "found \"ppo\"");
+    refuse_stages(
+        "[{\"type\":\"grpo\",\"max_steps\":1,\"epsilon_high\":-0.5}]",
+        "x.json: stages[0].epsilon_high: must be at least 0, or -1 for the value "
+        "of epsilon, found -0.5");
     refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"beta\":-1}]",
                   "x.json: stages[0].beta: must be at least 0, found -1");
     refuse_stages("[{\"type\":\"grpo\",\"max_steps\":1,\"top_p\":0}]",
@@ -366,11 +408,13 @@ static void test_experiment_stage_errors(void **state) {
 
 static void test_experiment_stage_name_errors(void **state) {
     (void)state;
-    refuse_stages("[{\"type\":\"sft\",\"max_steps\":1},{\"type\":\"sft\",\"max_steps\":1}]",
-                  "x.json: stages[1].name: stages[0] is already called 'sft'; give one a "
-                  "name");
-    refuse_stages("[{\"type\":\"sft\",\"max_steps\":1,\"name\":\"a.b\"}]",
-                  "x.json: stages[0].name: may hold letters, digits, _ and -, found 'a.b'");
+    refuse_stages(
+        "[{\"type\":\"sft\",\"max_steps\":1},{\"type\":\"sft\",\"max_steps\":1}]",
+        "x.json: stages[1].name: stages[0] is already called 'sft'; give one a "
+        "name");
+    refuse_stages(
+        "[{\"type\":\"sft\",\"max_steps\":1,\"name\":\"a.b\"}]",
+        "x.json: stages[0].name: may hold letters, digits, _ and -, found 'a.b'");
     refuse_stages("[{\"type\":\"sft\",\"max_steps\":1,\"name\":\"eval\"}]",
                   "x.json: stages[0].name: 'eval' is a key of the experiment");
 }
@@ -380,9 +424,16 @@ static void test_experiment_stage_name_errors(void **state) {
 static void test_experiment_set_applies_in_order(void **state) {
     (void)state;
     static struct experiment x;
-    const char *const set[] = {"seed=3", "seed=4", "stages[1].beta=0.5", "grpo.beta=0.25",
-                               "grpo.name=rl", "rl.max_steps=9", "stop=[\"a\"]", "stop[0]=b=c",
-                               "model.config.hidden_size=32", "eval.eval_steps=10",
+    const char *const set[] = {"seed=3",
+                               "seed=4",
+                               "stages[1].beta=0.5",
+                               "grpo.beta=0.25",
+                               "grpo.name=rl",
+                               "rl.max_steps=9",
+                               "stop=[\"a\"]",
+                               "stop[0]=b=c",
+                               "model.config.hidden_size=32",
+                               "eval.eval_steps=10",
                                "name=\"quoted\""};
     write_small();
     must_load(&x, set, COUNT(set));
@@ -407,8 +458,9 @@ static void test_experiment_set_can_swap_config_for_a_folder(void **state) {
 
 static void test_experiment_set_that_is_no_setting_is_usage(void **state) {
     (void)state;
-    static const char *const bad[] = {"seed",    "=3",           "",          "a..b=1", ".a=1",
-                                      "seed.=1", "stages[x].a=1", "stages[1=3", "stop[0]x=1"};
+    static const char *const bad[] = {"seed",          "=3",         "",
+                                      "a..b=1",        ".a=1",       "seed.=1",
+                                      "stages[x].a=1", "stages[1=3", "stop[0]x=1"};
     for (int i = 0; i < COUNT(bad); i++) {
         char message[128];
         snprintf(message, sizeof message, "--set %s: must be key=value, such as seed=3",
@@ -420,8 +472,9 @@ static void test_experiment_set_that_is_no_setting_is_usage(void **state) {
 static void test_experiment_set_of_an_unknown_path_names_the_nearest(void **state) {
     (void)state;
     refuse_set("sed=3", EX_CONFIG, "--set sed=3: no such key; did you mean 'seed'?");
-    refuse_set("grpo.learnin_rate=1", EX_CONFIG,
-               "--set grpo.learnin_rate=1: no such key; did you mean 'grpo.learning_rate'?");
+    refuse_set(
+        "grpo.learnin_rate=1", EX_CONFIG,
+        "--set grpo.learnin_rate=1: no such key; did you mean 'grpo.learning_rate'?");
     refuse_set("stages[1].betta=1", EX_CONFIG,
                "--set stages[1].betta=1: no such key; did you mean 'stages[1].beta'?");
     refuse_set("eval.step=1", EX_CONFIG,
@@ -434,12 +487,14 @@ static void test_experiment_set_of_an_unknown_path_names_the_nearest(void **stat
     refuse_set("optimizer.learning_rate=1", EX_CONFIG,
                "--set optimizer.learning_rate=1: no such key; did you mean "
                "'sft.learning_rate'?");
-    refuse_set("seed.x=1", EX_CONFIG, "--set seed.x=1: no such key; did you mean 'seed'?");
+    refuse_set("seed.x=1", EX_CONFIG,
+               "--set seed.x=1: no such key; did you mean 'seed'?");
 }
 
 static void test_experiment_set_with_a_bad_value_is_blamed_itself(void **state) {
     (void)state;
-    refuse_set("seed=x", EX_CONFIG, "--set seed=x: must be a whole number, found a string");
+    refuse_set("seed=x", EX_CONFIG,
+               "--set seed=x: must be a whole number, found a string");
     refuse_set("grpo.num_generations=1", EX_CONFIG,
                "--set grpo.num_generations=1: must be at least 2: a sample alone has no "
                "group to be compared with, so nothing would be learnt");
@@ -448,8 +503,9 @@ static void test_experiment_set_with_a_bad_value_is_blamed_itself(void **state) 
     refuse_set("stages[5].beta=1", EX_CONFIG,
                "--set stages[5].beta=1: the experiment has no stages[5].beta");
     refuse_set("stop[0]=x", EX_CONFIG, "--set stop[0]=x: the experiment has no stop[0]");
-    refuse_set("model.config.hidden_size=big", EX_CONFIG,
-               "--set model.config.hidden_size=big: must be a whole number, found a string");
+    refuse_set(
+        "model.config.hidden_size=big", EX_CONFIG,
+        "--set model.config.hidden_size=big: must be a whole number, found a string");
 }
 
 static int make_folder(void **state) {

@@ -16,7 +16,8 @@
 static cJSON *parse(const char *text) {
     struct err err = {0};
     cJSON *json;
-    if (json_parse(&json, text, strlen(text), "a.json", 1, &err) != 0) fail_msg("%s", err.msg);
+    if (json_parse(&json, text, strlen(text), "a.json", 1, &err) != 0)
+        fail_msg("%s", err.msg);
     return json;
 }
 
@@ -41,7 +42,11 @@ static void test_json_syntax_errors_have_line_and_column(void **state) {
     char text[128];
     const struct {
         const char *text, *place;
-    } cut[] = {{"", "1:1"}, {" \n ", "2:2"}, {"{\"a\":1", "1:7"}, {"[1,2\n", "2:1"}, {"[", "1:2"}};
+    } cut[] = {{"", "1:1"},
+               {" \n ", "2:2"},
+               {"{\"a\":1", "1:7"},
+               {"[1,2\n", "2:1"},
+               {"[", "1:2"}};
     for (int i = 0; i < COUNT(cut); i++) {
         snprintf(text, sizeof text, "a.json:%s: %s", cut[i].place, ends);
         refuse(cut[i].text, text);
@@ -74,8 +79,9 @@ static void test_json_lenient_tokens_are_refused(void **state) {
     refuse("\"abc", "a.json:1:1: a string without an end");
     refuse("\"abc\\", "a.json:1:1: a string without an end");
     refuse("\"\\u0000\"", "a.json:1:2: \\u0000 is not allowed in a string");
-    const char *const broken[] = {"\"\xff\"", "\"\xc0\x80\"", "\"\xe2\x82\"", "\"\xed\xa0\x80\"",
-                                  "\"\xf4\x90\x80\x80\"", "\"\xf0\x8f\xbf\xbf\""};
+    const char *const broken[] = {
+        "\"\xff\"",         "\"\xc0\x80\"",         "\"\xe2\x82\"",
+        "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xf0\x8f\xbf\xbf\""};
     for (int i = 0; i < COUNT(broken); i++)
         refuse(broken[i], "a.json:1:2: a string is not valid UTF-8");
 }
@@ -83,7 +89,8 @@ static void test_json_lenient_tokens_are_refused(void **state) {
 static void test_json_duplicate_keys_are_refused(void **state) {
     (void)state;
     refuse("{\"a\":1,\"a\":2}", "a.json: a: the key appears twice");
-    refuse("{\"a\":[0,{\"b\":1,\"c\":0,\"b\":1}]}", "a.json: a[1].b: the key appears twice");
+    refuse("{\"a\":[0,{\"b\":1,\"c\":0,\"b\":1}]}",
+           "a.json: a[1].b: the key appears twice");
     json_free(parse("{\"a\":1,\"A\":2}"));
 }
 
@@ -102,12 +109,14 @@ static void test_json_depth_is_bounded(void **state) {
 
 static void test_json_accepts_the_standard(void **state) {
     (void)state;
-    cJSON *json = parse("\xEF\xBB\xBF {\"a\":[-0.5e-3,1E+2,true,false,null,\"\\u00e9\\ud83d"
-                        "\\ude00\\/\\\"\"],\"\":{}}\r\n");
+    cJSON *json =
+        parse("\xEF\xBB\xBF {\"a\":[-0.5e-3,1E+2,true,false,null,\"\\u00e9\\ud83d"
+              "\\ude00\\/\\\"\"],\"\":{}}\r\n");
     const cJSON *a = json_find(json, "a");
     assert_int_equal(cJSON_GetArraySize(a), 6);
     assert_true(cJSON_GetArrayItem(a, 0)->valuedouble == -0.5e-3);
-    assert_string_equal(cJSON_GetArrayItem(a, 5)->valuestring, "\xc3\xa9\xf0\x9f\x98\x80/\"");
+    assert_string_equal(cJSON_GetArrayItem(a, 5)->valuestring,
+                        "\xc3\xa9\xf0\x9f\x98\x80/\"");
     assert_null(json_find(json, "A"));
     json_free(json);
     json_free(NULL);
@@ -143,8 +152,9 @@ static void test_json_where_joins_paths(void **state) {
     assert_string_equal(json_where_at(b, "a.json", 3), "a.json: [3]");
 }
 
-static const char OBJECT[] = "{\"s\":\"x\",\"i\":3,\"d\":2.5,\"b\":true,\"n\":null,\"o\":{},"
-                             "\"a\":[],\"big\":1e17}";
+static const char OBJECT[] =
+    "{\"s\":\"x\",\"i\":3,\"d\":2.5,\"b\":true,\"n\":null,\"o\":{},"
+    "\"a\":[],\"big\":1e17}";
 
 static void test_json_getters_read_and_leave_absent_alone(void **state) {
     (void)state;
@@ -181,7 +191,8 @@ static void test_json_getters_say_what_is_wrong(void **state) {
     assert_string_equal(err.msg, "a.json: stages[1].s: must be a number, found a string");
     assert_int_equal(err.code, EX_CONFIG);
     assert_int_equal(json_get_int(json, w, "d", 0, 9, &i, &err), -1);
-    assert_string_equal(err.msg, "a.json: stages[1].d: must be a whole number, found 2.5");
+    assert_string_equal(err.msg,
+                        "a.json: stages[1].d: must be a whole number, found 2.5");
     assert_int_equal(json_get_int(json, w, "i", 4, 9, &i, &err), -1);
     assert_string_equal(err.msg, "a.json: stages[1].i: must be from 4 to 9, found 3");
     long long l = 7;
@@ -191,9 +202,11 @@ static void test_json_getters_say_what_is_wrong(void **state) {
     assert_int_equal(json_get_double(json, w, "d", 3, 1.0 / 0.0, &d, &err), -1);
     assert_string_equal(err.msg, "a.json: stages[1].d: must be at least 3, found 2.5");
     assert_int_equal(json_get_bool(json, w, "n", &b, &err), -1);
-    assert_string_equal(err.msg, "a.json: stages[1].n: must be true or false, found null");
+    assert_string_equal(err.msg,
+                        "a.json: stages[1].n: must be true or false, found null");
     assert_int_equal(json_get_string(json, w, "o", &s, &err), -1);
-    assert_string_equal(err.msg, "a.json: stages[1].o: must be a string, found an object");
+    assert_string_equal(err.msg,
+                        "a.json: stages[1].o: must be a string, found an object");
     assert_int_equal(json_as_object(json_find(json, "a"), w, &err), -1);
     assert_string_equal(err.msg, "a.json: stages[1]: must be an object, found an array");
     assert_int_equal(json_need(json, w, "none", &err), -1);
@@ -234,8 +247,12 @@ static void test_json_print_double_is_short_and_exact(void **state) {
     const struct {
         double x;
         const char *text;
-    } c[] = {{0.1, "0.1"}, {1e-6, "1e-06"}, {3, "3"}, {1.0 / 3, "0.3333333333333333"},
-             {0x1p53, "9007199254740992"}, {0.1 + 0.2, "0.30000000000000004"}};
+    } c[] = {{0.1, "0.1"},
+             {1e-6, "1e-06"},
+             {3, "3"},
+             {1.0 / 3, "0.3333333333333333"},
+             {0x1p53, "9007199254740992"},
+             {0.1 + 0.2, "0.30000000000000004"}};
     for (int i = 0; i < COUNT(c); i++) {
         struct buf out = {0};
         json_print_double(&out, c[i].x);
