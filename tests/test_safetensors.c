@@ -130,6 +130,23 @@ static void test_safetensors_save_orders_and_pads(void **state) {
     mem_free(text);
 }
 
+static void test_safetensors_save_pads_headers_of_any_length(void **state) {
+    (void)state;
+    static const char name[] = "abcdefghijklmnop";
+    for (int i = 0; i < 16; i++) {
+        char *text;
+        size_t n;
+        struct err err = {0};
+        struct safetensors_tensor tensor = {
+            .name = name + i, .dtype = SAFETENSORS_F32, .n_dims = 0, .data = &S};
+        assert_int_equal(safetensors_save(file_path, &tensor, 1, NULL, 0, &err), 0);
+        assert_int_equal(file_load(file_path, 1 << 20, &text, &n, &err), 0);
+        assert_int_equal((unsigned char)text[0] % 8, 0);
+        assert_int_equal(n, 8 + (size_t)(unsigned char)text[0] + 4);
+        mem_free(text);
+    }
+}
+
 static void test_safetensors_empty_file_of_no_tensors(void **state) {
     (void)state;
     struct safetensors st;
@@ -503,6 +520,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_safetensors_round_trip),
         cmocka_unit_test(test_safetensors_save_orders_and_pads),
+        cmocka_unit_test(test_safetensors_save_pads_headers_of_any_length),
         cmocka_unit_test(test_safetensors_empty_file_of_no_tensors),
         cmocka_unit_test(test_safetensors_load_names_what_is_not_as_expected),
         cmocka_unit_test(test_safetensors_halves_are_widened_exactly),
