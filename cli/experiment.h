@@ -12,13 +12,13 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "policy/config.h"
+#include "rl/advantage.h"
+#include "rl/loss.h"
+#include "rl/optimizer.h"
 
 enum { EXPERIMENT_MAX_STAGES = 8, EXPERIMENT_MAX_REWARDS = 8, EXPERIMENT_MAX_STOP = 4 };
 
 enum stage_type { STAGE_SFT, STAGE_GRPO };
-enum loss_type { LOSS_GRPO, LOSS_DR_GRPO, LOSS_DAPO };
-enum scale_rewards { SCALE_GROUP, SCALE_BATCH, SCALE_NONE };
-enum lr_schedule { LR_CONSTANT, LR_COSINE, LR_LINEAR };
 
 struct experiment_reward {
     char checker[64];

@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "cli/args.h"
 #include "cli/cmd.h"
+#include "cli/text.h"
 #include "db/db.h"
 
 struct show {
@@ -31,56 +32,6 @@ struct show {
 
 /* --- texts ------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 sequence at s and its character; 0 where there is none. */
-static size_t utf8_bytes(const unsigned char *s, size_t n, uint32_t *c) {
-    *c = s[0];
-    if (s[0] < 0x80) return 1;
-    size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || len > n) return 0;
-    *c = s[0] & (0xffu >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80) return 0;
-        *c = *c << 6 | (s[i] & 0x3fu);
-    }
-    bool overlong = *c < (len == 4 ? 0x10000u : len == 3 ? 0x800u : 0x80u);
-    return overlong || *c > 0x10ffff || (*c >= 0xd800 && *c < 0xe000) ? 0 : len;
-}
-
-/* As utf8_bytes, and 0 also for what moves the cursor or turns the text around. */
-static size_t plain_bytes(const unsigned char *s, size_t n) {
-    uint32_t c;
-    size_t len = utf8_bytes(s, n, &c);
-    bool harmful = c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f ||
-                   (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
-    return harmful ? 0 : len;
-}
-
-/* Prints at most max bytes (0: all) without the last line end. The others stay, indented,
- * unless max is given. */
-static void put_text(const char *s, size_t n, const char *indent, size_t max) {
-    const unsigned char *p = (const unsigned char *)s;
-    if (n && s[n - 1] == '\n') n--;
-    fputs(indent, stdout);
-    for (size_t i = 0, len; i < n; i += len ? len : 1) {
-        if (max && i >= max) {
-            fputs(" ...", stdout);
-            break;
-        }
-        len = plain_bytes(p + i, n - i);
-        if (len)
-            fwrite(p + i, 1, len, stdout);
-        else if (p[i] == '\n' && max)
-            putchar(' ');
-        else if (p[i] == '\n')
-            printf("\n%s", indent);
-        else if (p[i] == '\t')
-            putchar('\t');
-        else
-            printf("\\x%02x", p[i]);
-    }
-    putchar('\n');
-}
-
 static const char *or_dash(const char *s) { return s && *s ? s : "-"; }
 
 /* A short text of ours or a checker's in one piece, safe to print. Valid until 16 calls
@@ -92,7 +43,7 @@ static const char *safe(const char *s) {
     size_t used = 0, n = strlen(or_dash(s));
     const unsigned char *p = (const unsigned char *)or_dash(s);
     for (size_t i = 0, len; i < n && used + 8 < sizeof ring[0]; i += len ? len : 1) {
-        len = plain_bytes(p + i, n - i);
+        len = text_plain_bytes(p + i, n - i);
         if (len) memcpy(out + used, p + i, len);
         used += len ? len : (size_t)snprintf(out + used, 5, "\\x%02x", p[i]);
     }
@@ -133,7 +84,7 @@ static void add_text(cJSON *o, const char *key, const char *s, size_t n) {
     const unsigned char *p = (const unsigned char *)s;
     for (size_t i = 0, len; i < n; i += len ? len : 1) {
         uint32_t c;
-        len = utf8_bytes(p + i, n - i, &c);
+        len = text_utf8_bytes(p + i, n - i, &c);
         if (len && c)
             buf_push(&b, p + i, len);
         else
@@ -282,11 +233,11 @@ static void print_trace(const struct show *s, const struct trace_rows *t) {
     printf("reward %s, advantage %s, %d tokens, finished by %s\n", num("%.4g", e->reward),
            num("%+.4f", e->advantage), e->n_completion, safe(e->finish_reason));
     heading(s, "prompt");
-    if (p->prompt) put_text(p->prompt, strlen(p->prompt), "  ", 0);
+    if (p->prompt) text_print(p->prompt, strlen(p->prompt), "  ", 0);
     heading(s, "completion");
-    if (e->text) put_text(e->text, e->n_text, "  ", 0);
+    if (e->text) text_print(e->text, e->n_text, "  ", 0);
     heading(s, "gold");
-    if (p->gold) put_text(p->gold, strlen(p->gold), "  ", 0);
+    if (p->gold) text_print(p->gold, strlen(p->gold), "  ", 0);
     print_verdicts(s, t);
     if (s->tokens) print_tokens(s, e);
 }
@@ -324,7 +275,7 @@ static int print_group(struct show *s, const struct db_group *g, struct err *err
         return -1;
     printf("\nprompt %d, problem %lld: %s %s\n", g->prompt_no, (long long)p.id,
            safe(p.kind), safe(p.key));
-    if (p.prompt) put_text(p.prompt, strlen(p.prompt), "  ", 100);
+    if (p.prompt) text_print(p.prompt, strlen(p.prompt), "  ", 100);
     printf("  %8s %6s %8s %9s %6s %-7s %-12s completion\n", "episode", "sample", "reward",
            "advantage", "tokens", "finish", "answer");
     for (int i = 0; i < n; i++) {
@@ -336,7 +287,7 @@ static int print_group(struct show *s, const struct db_group *g, struct err *err
         /* The answer stands at the end of a trace. */
         size_t skip = e[i].n_text > 40 ? e[i].n_text - 40 : 0;
         while (skip < e[i].n_text && (e[i].text[skip] & 0xc0) == 0x80) skip++;
-        put_text(e[i].text + skip, e[i].n_text - skip, skip ? " ... " : " ", 100);
+        text_print(e[i].text + skip, e[i].n_text - skip, skip ? " ... " : " ", 100);
     }
     return 0;
 }

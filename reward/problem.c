@@ -139,6 +139,8 @@ static const char *split_name(const struct spec *s) {
     return s->split == SPLIT_TEST ? "test" : s->split == SPLIT_TRAIN ? "train" : "all";
 }
 
+const char *problem_set_split(const struct problem_set *set) { return split_name(&set->spec); }
+
 static int open_finite(struct problem_set *set, struct err *err) {
     const struct spec *s = &set->spec;
     int64_t wanted = (int64_t)s->n + s->offset;

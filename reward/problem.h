@@ -42,6 +42,9 @@ int problem_set_size(const struct problem_set *set);
 /* The spec with every parameter written out, as recorded with the run. */
 const char *problem_set_spec(const struct problem_set *set);
 
+/* "train", "test" or (files only) "all". */
+const char *problem_set_split(const struct problem_set *set);
+
 /* Every character that prompts, traces and sensible answers of this set use (UTF-8). */
 const char *problem_set_alphabet(const struct problem_set *set);
 

@@ -1,0 +1,83 @@
+/* cli/engine.c: see engine.h. */
+#include "cli/engine.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "policy/folder.h"
+
+enum { MAX_BATCH = 128, MAX_THREADS = 256 };
+
+int engine_init(struct engine *e, const char *isa, int n_threads, struct err *err) {
+    *e = (struct engine){0};
+    if (n_threads == 0) n_threads = omp_get_num_procs();
+    if (n_threads < 1 || n_threads > MAX_THREADS)
+        return err_set(err, EX_USAGE, "--threads: must be between 1 and %d", MAX_THREADS);
+    omp_set_dynamic(0);
+    e->n_threads = n_threads;
+    return kernels_find(&e->k, isa, err);
+}
+
+static void pack(struct engine *e, bool trains) {
+    model_init(&e->m, &e->w, e->k, e->w.cfg.max_position_embeddings, trains);
+}
+
+int engine_load(struct engine *e, const char *dir, bool trains, struct err *err) {
+    if (folder_load_weights(&e->w, dir, err) != 0) return -1;
+    if (folder_load_tokenizer(&e->tok, dir, &e->w.cfg, err) != 0) return -1;
+    pack(e, trains);
+    return 0;
+}
+
+void engine_fresh(struct engine *e, const struct policy_config *cfg, struct tokenizer *tok,
+                  uint64_t seed, bool trains) {
+    e->tok = tok;
+    weights_init(&e->w, cfg);
+    weights_randomize(&e->w, seed);
+    pack(e, trains);
+}
+
+void engine_clear(struct engine *e) {
+    model_clear(&e->m);
+    weights_clear(&e->w);
+    tokenizer_free(e->tok);
+    *e = (struct engine){0};
+}
+
+static int checked(const struct engine *e, const char *what, const char *text, const int *id,
+                   int n, int max, struct err *err) {
+    if (n > max)
+        return err_set(err, EX_DATAERR, "the %s '%.60s' has %d tokens, %d fit", what, text, n,
+                       max);
+    for (int i = 0; i < n; i++)
+        if (id[i] == tokenizer_unk(e->tok))
+            return err_set(err, EX_DATAERR,
+                           "the %s '%.60s' has a character that the tokenizer does not know",
+                           what, text);
+    return n;
+}
+
+int engine_encode_prompt(const struct engine *e, const char *prompt, int *id, int max,
+                         struct err *err) {
+    int n = tokenizer_encode(e->tok, prompt, strlen(prompt), true, id, max);
+    return checked(e, "prompt", prompt, id, n, max, err);
+}
+
+int engine_encode_completion(const struct engine *e, const char *text, int *id, int max,
+                             struct err *err) {
+    int n = tokenizer_encode(e->tok, text, strlen(text), false, id, max - 1);
+    n = checked(e, "completion", text, id, n, max - 1, err);
+    if (n < 0) return -1;
+    id[n] = tokenizer_eos(e->tok);
+    return n + 1;
+}
+
+int engine_max_prompt(const struct engine *e, int max_completion) {
+    return e->m.max_pos - max_completion;
+}
+
+struct rollout *engine_rollout(const struct engine *e, int max_completion) {
+    return rollout_new(&e->m, e->tok, engine_max_prompt(e, max_completion), max_completion,
+                       MAX_BATCH, e->n_threads);
+}

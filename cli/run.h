@@ -1,0 +1,95 @@
+/* cli/run.h: one training run: everything its stages share.
+ *
+ * Here the rooms meet: problems become prompts, traces become texts for the checkers and
+ * rows for the database. `hone train` opens a run, walks its stages, closes it.
+ */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include "cli/engine.h"
+#include "cli/evaluate.h"
+#include "cli/experiment.h"
+#include "cli/progress.h"
+#include "db/db.h"
+#include "reward/checker.h"
+#include "rl/update.h"
+
+enum { RUN_MAX_METRICS = 64 };
+
+/* The order in which one epoch visits a finite set. */
+struct run_order {
+    uint32_t *index; /* [n], owned */
+    int n;
+    uint32_t stage, epoch;
+};
+
+struct run {
+    struct experiment x;
+    char dir[4096];
+    struct engine e;
+    struct problem_set *train, *eval;
+    const struct checker *checker[EXPERIMENT_MAX_REWARDS];
+    const char *stop[EXPERIMENT_MAX_STOP];
+    struct optimizer opt;
+    struct update *update;
+    struct rollout *rollout;
+    struct db *db;
+    struct progress progress;
+    struct run_order order;
+    struct arena arena; /* the step's */
+    int step;           /* steps done, over all stages */
+    uint64_t hash;      /* of the weights now */
+    struct db_metric metric[RUN_MAX_METRICS];
+    int n_metrics;
+    long gen_tokens; /* sampled in GRPO stages */
+    double gen_s, step_s;
+};
+
+struct run_options {
+    const char *experiment, *out, *isa;
+    const char *const *set;
+    int n_set, n_threads;
+    bool overwrite;
+};
+
+/* Reads and checks everything before the first file is written; then makes the folder, its
+ * experiment.json and run.db. On -1 run_close is still due. */
+MUST_USE int run_open(struct run *r, const struct run_options *o, struct err *err);
+void run_close(struct run *r);
+
+/* The stages' loops (stage_sft.c, stage_grpo.c): all steps of stage i, from what the run
+ * holds now. */
+MUST_USE int run_sft(struct run *r, int i, struct err *err);
+MUST_USE int run_grpo(struct run *r, int i, struct err *err);
+
+/* --- what both stages use (run_step.c) ----------------------------------------------- */
+
+/* The optimizer's settings of a stage. */
+struct optimizer_config run_optimizer_config(const struct experiment_stage *s);
+
+/* The problem visited as number `visit` of stage i, in an order fixed by the seed; `limit`
+ * > 0 keeps to that many different problems. */
+int run_problem_at(struct run *r, int i, long visit, int limit);
+
+/* Finds or adds the problem's row. */
+MUST_USE int run_record_problem(struct run *r, const struct problem_set *set,
+                                const struct problem *p, int64_t *id, struct err *err);
+
+void run_metric(struct run *r, const char *name, double value);
+
+/* Clips, checks and applies opt.grad; -1 never, 1 when the gradient is not finite and the
+ * weights were left alone. Leaves grad_norm in *norm. */
+int run_apply(struct run *r, const struct experiment_stage *s, double lr, double *norm);
+
+/* Writes the step's result, moves r->step and r->hash on, saves a checkpoint when one is
+ * due. refusal NULL: done. */
+MUST_USE int run_end_step(struct run *r, const struct experiment_stage *s, struct db_step *row,
+                          const char *refusal, double wall_s, struct err *err);
+
+/* Greedy evaluation now, recorded and shown; with `sampled` also eval.samples draws. */
+MUST_USE int run_evaluate(struct run *r, bool sampled, struct err *err);
+
+/* Whether an evaluation is due after `done` steps of a stage. */
+bool run_eval_due(const struct run *r, const struct experiment_stage *s, int done);
+
+#endif

@@ -1,0 +1,192 @@
+/* cli/run_step.c: what every training step does, whatever its stage. See run.h. */
+#include <limits.h>
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "cli/checkpoint.h"
+#include "cli/run.h"
+
+struct optimizer_config run_optimizer_config(const struct experiment_stage *s) {
+    return (struct optimizer_config){
+        .learning_rate = s->learning_rate, .schedule = s->lr_scheduler_type,
+        .warmup_steps = s->warmup_steps,   .max_steps = s->max_steps,
+        .weight_decay = s->weight_decay,   .beta1 = s->adam_beta1,
+        .beta2 = s->adam_beta2,            .epsilon = s->adam_epsilon,
+        .max_grad_norm = s->max_grad_norm,
+    };
+}
+
+/* Endless generators give every stage its own range of problems; a finite set is visited
+ * in a new order each epoch. */
+int run_problem_at(struct run *r, int i, long visit, int limit) {
+    int size = problem_set_size(r->train);
+    if (limit > 0 && limit < size) size = limit;
+    if (size == INT_MAX) return (int)(((long)(i + 1) << 26) + visit);
+    struct rng_key key = {.seed = r->x.seed, .purpose = RNG_SHUFFLE, .step = (uint32_t)i,
+                          .prompt = (uint32_t)(visit / size)};
+    struct run_order *o = &r->order;
+    if (!o->index || o->n != size || o->stage != key.step || o->epoch != key.prompt) {
+        mem_free(o->index);
+        *o = (struct run_order){mem_new((size_t)size, sizeof *o->index), size, key.step,
+                                key.prompt};
+        rng_permutation(&key, (uint32_t)size, o->index);
+    }
+    return (int)o->index[visit % size];
+}
+
+int run_record_problem(struct run *r, const struct problem_set *set, const struct problem *p,
+                       int64_t *id, struct err *err) {
+    struct db_problem row = {.kind = p->kind, .key = p->key, .split = problem_set_split(set),
+                             .prompt = p->prompt, .gold = p->gold};
+    return db_write_problem(r->db, &row, id, err);
+}
+
+void run_metric(struct run *r, const char *name, double value) {
+    CHECK(r->n_metrics < RUN_MAX_METRICS);
+    if (isfinite(value)) r->metric[r->n_metrics++] = (struct db_metric){name, value};
+}
+
+int run_apply(struct run *r, const struct experiment_stage *s, double lr, double *norm) {
+    struct optimizer_config c = run_optimizer_config(s);
+    *norm = optimizer_grad_norm(&r->opt, &r->e.w, r->e.k, r->e.n_threads);
+    if (!isfinite(*norm)) return 1;
+    optimizer_step(&r->opt, &r->e.w, r->e.k, &c, lr, *norm, r->e.n_threads);
+    if (s->router_bias_update_speed > 0)
+        optimizer_balance(&r->e.w, update_expert_load(r->update), s->router_bias_update_speed);
+    model_pack(&r->e.m, r->e.n_threads);
+    return 0;
+}
+
+/* How far the busiest expert is above its share: max load / mean load - 1, over layers. */
+static double max_violation(const struct run *r) {
+    const struct policy_config *c = &r->e.w.cfg;
+    const int64_t *load = update_expert_load(r->update);
+    int E = c->n_routed_experts, n = 0;
+    double sum = 0;
+    for (int l = c->first_k_dense_replace; l < c->num_hidden_layers; l++, n++) {
+        int64_t most = 0, all = 0;
+        for (int e = 0; e < E; e++) {
+            all += load[l * E + e];
+            if (load[l * E + e] > most) most = load[l * E + e];
+        }
+        if (all > 0) sum += (double)most * E / (double)all - 1;
+    }
+    return n ? sum / n : NAN;
+}
+
+static int save_checkpoint(struct run *r, struct err *err) {
+    return checkpoint_save(r->dir, r->step, &r->e.w, r->e.tok, &r->opt,
+                           r->x.checkpoint.save_total_limit, err);
+}
+
+int run_end_step(struct run *r, const struct experiment_stage *s, struct db_step *row,
+                 const char *refusal, double wall_s, struct err *err) {
+    run_metric(r, "learning_rate", row->learning_rate);
+    run_metric(r, "max_vio/mean", max_violation(r));
+    run_metric(r, "step_time", wall_s);
+    update_expert_load_reset(r->update);
+    r->hash = weights_hash(&r->e.w);
+    row->weights_after = r->hash;
+    row->refusal = refusal;
+    row->wall_s = wall_s;
+    if (db_finish_step(r->db, row, r->metric, r->n_metrics, err) != 0) return -1;
+    r->n_metrics = 0;
+    r->step++;
+    r->step_s += wall_s;
+    if (refusal) progress_note(&r->progress, "step %d refused: %s", row->step, refusal);
+    int every = r->x.checkpoint.save_steps;
+    bool last = row->stage_step == s->max_steps;
+    if (last || (every > 0 && row->stage_step % every == 0)) return save_checkpoint(r, err);
+    return 0;
+}
+
+bool run_eval_due(const struct run *r, const struct experiment_stage *s, int done) {
+    int every = r->x.eval.eval_steps;
+    return done == s->max_steps || (every > 0 && done % every == 0);
+}
+
+/* Completions of an evaluation, kept until all are there: one transaction writes them. */
+struct eval_keep {
+    struct arena arena;
+    struct db_eval_episode *row; /* [n] without eval_id and problem_id */
+    struct problem *problem;
+    int n;
+};
+
+static int keep_sample(void *ctx, const struct eval_sample *s, struct err *err) {
+    struct eval_keep *k = ctx;
+    (void)err;
+    char *text = arena_new(&k->arena, s->n_text + 1, 1);
+    memcpy(text, s->text, s->n_text);
+    k->problem[k->n] = (struct problem){
+        .kind = arena_strdup(&k->arena, s->problem->kind),
+        .key = arena_strdup(&k->arena, s->problem->key),
+        .prompt = arena_strdup(&k->arena, s->problem->prompt),
+        .gold = arena_strdup(&k->arena, s->problem->gold)};
+    k->row[k->n++] = (struct db_eval_episode){
+        .idx = s->idx, .sample = s->sample, .n_completion = s->trace->n,
+        .finish_reason = rollout_finish_name(s->trace->finish),
+        .status = verdict_status_name(s->verdict->status), .score = s->verdict->score,
+        .text = text, .n_text = s->n_text};
+    return 0;
+}
+
+static int write_eval(struct run *r, const struct db_eval *row, struct eval_keep *k,
+                      struct err *err) {
+    int64_t id;
+    if (db_begin(r->db, err) != 0) return -1;
+    if (db_write_eval(r->db, row, &id, err) != 0) goto fail;
+    for (int i = 0; i < k->n; i++) {
+        k->row[i].eval_id = id;
+        if (run_record_problem(r, r->eval, &k->problem[i], &k->row[i].problem_id, err) != 0 ||
+            db_write_eval_episode(r->db, &k->row[i], err) != 0)
+            goto fail;
+    }
+    return db_commit(r->db, err);
+fail:
+    db_rollback(r->db);
+    return -1;
+}
+
+static int evaluate_mode(struct run *r, int k, double temperature, struct eval_result *res,
+                         struct err *err) {
+    struct eval_config c = {.k = k, .temperature = temperature, .top_p = 1,
+                            .max_completion_length = r->x.eval.max_completion_length,
+                            .seed = r->x.seed, .step = r->step, .stop = r->stop,
+                            .n_stop = r->x.n_stop};
+    struct eval_keep keep = {0};
+    size_t n = (size_t)problem_set_size(r->eval) * (size_t)k;
+    keep.row = mem_new(n, sizeof *keep.row);
+    keep.problem = mem_new(n, sizeof *keep.problem);
+    int rc = evaluate(&r->e, r->rollout, r->eval, &c, keep_sample, &keep, res, err);
+    struct db_eval row = {.step = r->step, .spec = problem_set_spec(r->eval),
+                          .mode = temperature == 0 ? "greedy" : "sampled", .k = k,
+                          .temperature = temperature, .n = res->n, .pass1 = res->pass1,
+                          .ci95 = res->ci95, .pass_at_k = res->pass_at_k,
+                          .avg_at_k = res->pass1, .mean_length = res->mean_length,
+                          .wall_s = res->wall_s, .weights_hash = r->hash};
+    if (rc == 0) rc = write_eval(r, &row, &keep, err);
+    arena_clear(&keep.arena);
+    mem_free(keep.row);
+    mem_free(keep.problem);
+    return rc;
+}
+
+int run_evaluate(struct run *r, bool sampled, struct err *err) {
+    struct eval_result g, s;
+    if (evaluate_mode(r, 1, 0, &g, err) != 0) return -1;
+    if (!sampled || r->x.eval.samples == 0) {
+        progress_note(&r->progress, "  eval at step %d: greedy pass@1 %.1f %% +- %.1f", r->step,
+                      100 * g.pass1, 100 * g.ci95);
+        return 0;
+    }
+    if (evaluate_mode(r, r->x.eval.samples, r->x.eval.temperature, &s, err) != 0) return -1;
+    progress_note(&r->progress,
+                  "  eval at step %d: greedy pass@1 %.1f %% +- %.1f, sampled pass@1 %.1f %%, "
+                  "pass@%d %.1f %%",
+                  r->step, 100 * g.pass1, 100 * g.ci95, 100 * s.pass1, s.k, 100 * s.pass_at_k);
+    return 0;
+}

@@ -1,0 +1,353 @@
+/* cli/stage_grpo.c: reinforcement steps: sample groups, score them, record them, update.
+ * See run.h. Episodes are committed before the update that uses them. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/run.h"
+
+/* One step's episodes. All arrays are the arena's. */
+struct harvest {
+    int n_prompts, G, n; /* n = n_prompts G episodes */
+    struct problem *problem;
+    struct rollout_prompt *prompt;
+    struct trace *trace;
+    char **text;
+    size_t *n_text;
+    struct verdict *verdict; /* [n][n_rewards] */
+    double *reward, *adv, *score_ms;
+    bool *scorable;
+    float **ref_logp;
+    long tokens, failures, truncated;
+};
+
+/* The frozen reference of a stage with beta: its own weights and buffers. */
+struct reference {
+    bool on;
+    struct weights w;
+    struct model m;
+    struct update *update;
+};
+
+static void reference_open(struct reference *ref, const struct run *r, double beta) {
+    *ref = (struct reference){.on = beta != 0};
+    if (!ref->on) return;
+    weights_init(&ref->w, &r->e.w.cfg);
+    memcpy(ref->w.data, r->e.w.data, ref->w.n_data * sizeof(float));
+    model_init(&ref->m, &ref->w, r->e.k, r->e.m.max_pos, false);
+    ref->update = update_new(&ref->m, update_max_tokens(r->update), r->e.n_threads);
+}
+
+static void reference_close(struct reference *ref) {
+    update_free(ref->update);
+    model_clear(&ref->m);
+    weights_clear(&ref->w);
+}
+
+static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
+                        struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    int max = engine_max_prompt(&r->e, s->max_completion_length);
+    size_t P = (size_t)h->n_prompts, n = (size_t)h->n;
+    h->problem = arena_new(&r->arena, P, sizeof *h->problem);
+    h->prompt = arena_new(&r->arena, P, sizeof *h->prompt);
+    h->trace = arena_new(&r->arena, n, sizeof *h->trace);
+    h->text = arena_new(&r->arena, n, sizeof *h->text);
+    h->n_text = arena_new(&r->arena, n, sizeof *h->n_text);
+    h->verdict = arena_new(&r->arena, n * (size_t)r->x.n_rewards, sizeof *h->verdict);
+    h->reward = arena_new(&r->arena, n, sizeof *h->reward);
+    h->adv = arena_new(&r->arena, n, sizeof *h->adv);
+    h->score_ms = arena_new(&r->arena, n, sizeof *h->score_ms);
+    h->scorable = arena_new(&r->arena, n, sizeof *h->scorable);
+    for (int p = 0; p < h->n_prompts; p++) {
+        long visit = (long)stage_step * h->n_prompts + p;
+        problem_set_get(r->train, run_problem_at(r, i, visit, 0), &r->arena, &h->problem[p]);
+        int *id = arena_new(&r->arena, (size_t)max, sizeof *id);
+        int len = engine_encode_prompt(&r->e, h->problem[p].prompt, id, max, err);
+        if (len < 0) return -1;
+        h->prompt[p] = (struct rollout_prompt){id, len, (uint32_t)r->step + 1, (uint32_t)p, h->G};
+    }
+    return 0;
+}
+
+static void sample(struct run *r, const struct experiment_stage *s, struct harvest *h) {
+    struct rollout_config rc = {.sampler = {s->temperature, s->top_k, s->top_p, s->min_p},
+                                .max_completion_length = s->max_completion_length,
+                                .stop = r->stop, .n_stop = r->x.n_stop, .seed = r->x.seed,
+                                .purpose = RNG_SAMPLE};
+    rollout_run(r->rollout, &rc, h->prompt, h->n_prompts, h->trace);
+    struct buf text = {0};
+    for (int k = 0; k < h->n; k++) {
+        buf_reset(&text);
+        tokenizer_decode(r->e.tok, h->trace[k].id, h->trace[k].n, true, &text);
+        h->text[k] = arena_new(&r->arena, text.len + 1, 1);
+        memcpy(h->text[k], buf_text(&text), text.len);
+        h->n_text[k] = text.len;
+        h->tokens += h->trace[k].n;
+        h->truncated += h->trace[k].finish == FINISH_LENGTH;
+    }
+    buf_clear(&text);
+}
+
+/* A sample whose checker failed, or whose problem has no gold, has no reward: it stays out
+ * of its group's baseline instead of counting as wrong. */
+static void score(struct run *r, struct harvest *h) {
+    int R = r->x.n_rewards;
+    long failures = 0;
+#pragma omp parallel for schedule(dynamic, 16) num_threads(r->e.n_threads) \
+    reduction(+ : failures)
+    for (int k = 0; k < h->n; k++) {
+        h->scorable[k] = true;
+        for (int c = 0; c < R; c++) {
+            struct verdict *v = &h->verdict[k * R + c];
+            checker_score(r->checker[c], &h->problem[k / h->G], h->text[k], h->n_text[k], v);
+            bool failed = verdict_is_failure(v->status);
+            failures += failed;
+            if (failed || v->status == VERDICT_NOT_SCORABLE) h->scorable[k] = false;
+            h->reward[k] += r->x.reward[c].weight * v->score;
+            h->score_ms[k] += v->ms;
+        }
+    }
+    h->failures = failures;
+}
+
+static int record_episode(struct run *r, const struct experiment_stage *s,
+                          const struct harvest *h, int k, int64_t group, struct err *err) {
+    const struct rollout_prompt *p = &h->prompt[k / h->G];
+    const struct trace *t = &h->trace[k];
+    int R = r->x.n_rewards;
+    int32_t *ids = arena_new(&r->arena, (size_t)(p->n + t->n), sizeof *ids);
+    uint8_t *mask = arena_new(&r->arena, (size_t)t->n, sizeof *mask);
+    memcpy(ids, p->id, (size_t)p->n * sizeof *ids);
+    memcpy(ids + p->n, t->id, (size_t)t->n * sizeof *ids);
+    bool masked = s->mask_truncated_completions && t->finish == FINISH_LENGTH;
+    memset(mask, !masked, (size_t)t->n);
+    struct db_episode row = {
+        .group_id = group, .sample = k % h->G, .n_prompt = p->n, .n_completion = t->n,
+        .ids = ids, .logps = t->logp, .mask = mask, .text = h->text[k], .n_text = h->n_text[k],
+        .finish_reason = rollout_finish_name(t->finish), .key_seed = r->x.seed,
+        .key_purpose = RNG_SAMPLE, .key_step = p->step, .key_prompt = p->prompt,
+        .key_sample = (uint32_t)(k % h->G), .weights_hash = r->hash,
+        .reward = h->scorable[k] ? h->reward[k] : NAN,
+        .advantage = h->scorable[k] ? h->adv[k] : NAN, .gen_ms = t->ms,
+        .score_ms = h->score_ms[k]};
+    int64_t id;
+    if (db_write_episode(r->db, &row, &id, err) != 0) return -1;
+    for (int c = 0; c < R; c++) {
+        const struct verdict *v = &h->verdict[k * R + c];
+        struct db_verdict d = {
+            .episode_id = id, .checker = checker_name(r->checker[c]),
+            .version = checker_version(r->checker[c], h->problem[k / h->G].kind),
+            .weight = r->x.reward[c].weight, .status = verdict_status_name(v->status),
+            .score = v->score, .detail = v->detail, .ms = v->ms};
+        if (db_write_verdict(r->db, &d, err) != 0) return -1;
+    }
+    return 0;
+}
+
+static int record(struct run *r, const struct experiment_stage *s, const struct harvest *h,
+                  const struct db_step *row, struct err *err) {
+    if (db_begin(r->db, err) != 0) return -1;
+    if (db_write_step(r->db, row, err) != 0) goto fail;
+    for (int p = 0; p < h->n_prompts; p++) {
+        struct db_group g = {.step = row->step, .prompt_no = p, .n = h->G};
+        int64_t id;
+        if (run_record_problem(r, r->train, &h->problem[p], &g.problem_id, err) != 0 ||
+            db_write_group(r->db, &g, &id, err) != 0)
+            goto fail;
+        for (int k = p * h->G; k < (p + 1) * h->G; k++)
+            if (record_episode(r, s, h, k, id, err) != 0) goto fail;
+    }
+    return db_commit(r->db, err);
+fail:
+    db_rollback(r->db);
+    return -1;
+}
+
+static struct update_seq *make_batch(struct run *r, const struct experiment_stage *s,
+                                     const struct harvest *h) {
+    struct update_seq *seq = arena_new(&r->arena, (size_t)h->n, sizeof *seq);
+    for (int k = 0; k < h->n; k++) {
+        const struct trace *t = &h->trace[k];
+        seq[k] = (struct update_seq){
+            .prompt = h->prompt[k / h->G].id, .n_prompt = h->prompt[k / h->G].n, .id = t->id,
+            .n = t->n, .adv = h->adv[k], .old_logp = t->logp,
+            .ref_logp = h->ref_logp ? h->ref_logp[k] : NULL,
+            .masked = s->mask_truncated_completions && t->finish == FINISH_LENGTH};
+    }
+    return seq;
+}
+
+static void reference_logps(struct run *r, struct reference *ref, struct harvest *h,
+                            const struct update_config *uc, struct update_seq *seq) {
+    struct update_config c = *uc;
+    struct update_stats st;
+    c.sft = true; /* only measures */
+    h->ref_logp = arena_new(&r->arena, (size_t)h->n, sizeof *h->ref_logp);
+    for (int k = 0; k < h->n; k++)
+        h->ref_logp[k] = arena_new(&r->arena, (size_t)h->trace[k].n, sizeof(float));
+    update_gradient(ref->update, &c, seq, h->n, h->ref_logp, NULL, &st);
+    for (int k = 0; k < h->n; k++) seq[k].ref_logp = h->ref_logp[k];
+}
+
+static void update_metrics(struct run *r, const struct update_stats *st, double norm) {
+    run_metric(r, "loss", st->loss);
+    run_metric(r, "entropy", st->entropy);
+    run_metric(r, "kl", st->kl);
+    run_metric(r, "clip_ratio/low_mean", st->clip_low);
+    run_metric(r, "clip_ratio/high_mean", st->clip_high);
+    run_metric(r, "clip_ratio/region_mean", st->clip_low + st->clip_high);
+    run_metric(r, "grad_norm", norm);
+}
+
+/* num_iterations updates on the same episodes. The first is on policy: what the trainer
+ * computes must be what was recorded, to the bit. NULL, or why the step is refused. */
+static const char *learn(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                         struct reference *ref, double lr, struct update_stats *st) {
+    struct update_config uc = {
+        .loss = {s->loss_type, s->epsilon,
+                 s->epsilon_high < 0 ? s->epsilon : s->epsilon_high, s->beta},
+        .sampler = {s->temperature, s->top_k, s->top_p, s->min_p},
+        .max_completion_length = s->max_completion_length,
+        .router_aux_loss_coef = s->router_aux_loss_coef, .share_prompts = true};
+    struct update_seq *seq = make_batch(r, s, h);
+    double norm = 0;
+    const char *refusal = NULL;
+    if (ref->on) {
+        double start = progress_now();
+        reference_logps(r, ref, h, &uc, seq);
+        run_metric(r, "timing_s/ref", progress_now() - start);
+    }
+    for (int it = 0; it < s->num_iterations && !refusal; it++) {
+        struct update_stats now;
+        memset(r->opt.grad, 0, r->opt.n_data * sizeof(float));
+        update_gradient(r->update, &uc, seq, h->n, NULL, r->opt.grad, &now);
+        if (it == 0) {
+            run_metric(r, "sampling/sampling_logp_difference/max", now.logp_diff_max);
+            run_metric(r, "sampling/sampling_logp_difference/mean", now.logp_diff_mean);
+            if (now.logp_diff_max != 0)
+                refusal = "the trainer's log-probabilities are not those recorded";
+        }
+        *st = now;
+        if (!refusal && run_apply(r, s, lr, &norm) != 0) refusal = "the gradient is not finite";
+    }
+    update_metrics(r, st, norm);
+    return refusal;
+}
+
+/* Lengths and rewards under TRL's names; returns the share the `answer` checker accepts. */
+static double episode_metrics(struct run *r, const struct harvest *h, double *mean_reward) {
+    int R = r->x.n_rewards, scored = 0, min = h->trace[0].n, max = 0, all = 0, none = 0, right = 0;
+    double reward = 0, std, zero, ended = 0, ended_len = 0;
+    for (int k = 0; k < h->n; k++) {
+        int len = h->trace[k].n;
+        if (len < min) min = len;
+        if (len > max) max = len;
+        if (h->trace[k].finish != FINISH_LENGTH) ended++, ended_len += len;
+        if (h->scorable[k]) scored++, reward += h->reward[k];
+    }
+    for (int c = 0; c < R; c++) {
+        char name[2][96];
+        double sum = 0, sum2 = 0;
+        for (int k = 0; k < h->n; k++) {
+            double x = h->verdict[k * R + c].score;
+            sum += x, sum2 += x * x;
+        }
+        const char *checker = checker_name(r->checker[c]);
+        snprintf(name[0], sizeof name[0], "rewards/%s/mean", checker);
+        snprintf(name[1], sizeof name[1], "rewards/%s/std", checker);
+        double var = h->n > 1 ? (sum2 - sum * sum / h->n) / (h->n - 1) : 0;
+        run_metric(r, arena_strdup(&r->arena, name[0]), sum / h->n);
+        run_metric(r, arena_strdup(&r->arena, name[1]), sqrt(var > 0 ? var : 0));
+    }
+    for (int p = 0; p < h->n_prompts; p++) {
+        int correct = 0;
+        for (int k = p * h->G; k < (p + 1) * h->G; k++)
+            correct += h->verdict[k * R].status == VERDICT_OK && h->verdict[k * R].score >= 1;
+        right += correct;
+        all += correct == h->G;
+        none += correct == 0;
+    }
+    advantage_spread(h->reward, h->scorable, h->n_prompts, h->G, &std, &zero);
+    *mean_reward = scored ? reward / scored : NAN;
+    run_metric(r, "reward", *mean_reward);
+    run_metric(r, "reward_std", std);
+    run_metric(r, "frac_reward_zero_std", zero);
+    run_metric(r, "solved_all", (double)all / h->n_prompts);
+    run_metric(r, "solved_none", (double)none / h->n_prompts);
+    run_metric(r, "completions/mean_length", (double)h->tokens / h->n);
+    run_metric(r, "completions/min_length", min);
+    run_metric(r, "completions/max_length", max);
+    run_metric(r, "completions/mean_terminated_length", ended > 0 ? ended_len / ended : NAN);
+    run_metric(r, "completions/clipped_ratio", (double)h->truncated / h->n);
+    run_metric(r, "num_tokens", (double)h->tokens);
+    run_metric(r, "verdicts/failure_rate", (double)h->failures / (h->n * R));
+    return (double)right / h->n;
+}
+
+static void show(struct run *r, const struct experiment_stage *s, int stage_step,
+                 const struct harvest *h, const struct update_stats *st, double reward,
+                 double accuracy, double wall) {
+    char text[192], failed[32] = "";
+    if (h->failures > 0) snprintf(failed, sizeof failed, "  %ld failed", h->failures);
+    snprintf(text, sizeof text,
+             "reward %.3f  acc %.3f  kl %.4f  entropy %.3f  len %.1f  %5.1fk tok/s%s", reward,
+             accuracy, st->kl, st->entropy, (double)h->tokens / h->n,
+             (double)h->tokens / wall / 1e3, failed);
+    progress_show(&r->progress, s->name, stage_step + 1, s->max_steps,
+                  stage_step == 0 || stage_step + 1 == s->max_steps, text);
+}
+
+static int grpo_step(struct run *r, int i, int stage_step, struct reference *ref,
+                     struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    struct optimizer_config oc = run_optimizer_config(s);
+    struct harvest h = {.n_prompts = s->num_prompts, .G = s->num_generations,
+                        .n = s->num_prompts * s->num_generations};
+    struct db_step row = {.step = r->step + 1, .stage = i + 1, .stage_step = stage_step + 1,
+                          .weights_before = r->hash,
+                          .learning_rate = optimizer_rate(&oc, stage_step)};
+    struct update_stats st = {0};
+    double reward, t[5] = {progress_now()};
+    arena_reset(&r->arena);
+    if (load_prompts(r, i, stage_step, &h, err) != 0) return -1;
+    sample(r, s, &h);
+    t[1] = progress_now();
+    score(r, &h);
+    advantage_compute(h.reward, h.scorable, h.n_prompts, h.G, s->scale_rewards, h.adv);
+    t[2] = progress_now();
+    if (record(r, s, &h, &row, err) != 0) return -1;
+    if ((double)h.failures > r->x.max_failure_rate * h.n * r->x.n_rewards)
+        return err_set(err, EX_SOFTWARE,
+                       "step %d: checkers failed on %ld of %d verdicts, more than "
+                       "max_failure_rate %g allows; see v_failures in %s/run.db",
+                       row.step, h.failures, h.n * r->x.n_rewards, r->x.max_failure_rate, r->dir);
+    t[3] = progress_now();
+    const char *refusal = learn(r, s, &h, ref, row.learning_rate, &st);
+    t[4] = progress_now();
+    double accuracy = episode_metrics(r, &h, &reward);
+    run_metric(r, "timing_s/gen", t[1] - t[0]);
+    run_metric(r, "timing_s/reward", t[2] - t[1]);
+    run_metric(r, "timing_s/db", t[3] - t[2]);
+    run_metric(r, "timing_s/update_actor", t[4] - t[3]);
+    run_metric(r, "tokens_per_s", (double)h.tokens / (t[4] - t[0]));
+    r->gen_tokens += h.tokens;
+    r->gen_s += t[1] - t[0];
+    show(r, s, stage_step, &h, &st, reward, accuracy, t[4] - t[0]);
+    return run_end_step(r, s, &row, refusal, t[4] - t[0], err);
+}
+
+int run_grpo(struct run *r, int i, struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    struct reference ref;
+    int rc = 0;
+    reference_open(&ref, r, s->beta);
+    for (int step = 0; step < s->max_steps && rc == 0; step++) {
+        rc = grpo_step(r, i, step, &ref, err);
+        if (rc == 0 && run_eval_due(r, s, step + 1))
+            rc = run_evaluate(r, step + 1 == s->max_steps, err);
+    }
+    reference_close(&ref);
+    return rc;
+}

@@ -1,0 +1,101 @@
+/* cli/stage_sft.c: supervised steps on the teacher's traces. See run.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/run.h"
+
+/* The traces of one step. */
+struct lesson {
+    struct problem *problem; /* [n] */
+    struct update_seq *seq;  /* [n] */
+    int **id;                /* [n] prompt, then completion */
+    int n;
+    long tokens;
+};
+
+static int load_lesson(struct run *r, int i, int stage_step, struct lesson *l, struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    int max = r->e.m.max_pos;
+    *l = (struct lesson){.n = s->batch_size};
+    l->problem = arena_new(&r->arena, (size_t)l->n, sizeof *l->problem);
+    l->seq = arena_new(&r->arena, (size_t)l->n, sizeof *l->seq);
+    l->id = arena_new(&r->arena, (size_t)l->n, sizeof *l->id);
+    for (int k = 0; k < l->n; k++) {
+        struct problem *p = &l->problem[k];
+        long visit = (long)stage_step * l->n + k;
+        problem_set_get(r->train, run_problem_at(r, i, visit, s->num_traces), &r->arena, p);
+        if (!p->trace)
+            return err_set(err, EX_DATAERR, "problem '%s' of %s has no trace to learn from",
+                           p->key, problem_set_spec(r->train));
+        int *id = l->id[k] = arena_new(&r->arena, (size_t)max, sizeof *id);
+        int n_prompt = engine_encode_prompt(&r->e, p->prompt, id, max - 1, err);
+        if (n_prompt < 0) return -1;
+        int n = engine_encode_completion(&r->e, p->trace, id + n_prompt, max - n_prompt, err);
+        if (n < 0) return -1;
+        l->seq[k] = (struct update_seq){.prompt = id, .n_prompt = n_prompt, .id = id + n_prompt,
+                                        .n = n};
+        l->tokens += n;
+    }
+    return 0;
+}
+
+static int record_lesson(struct run *r, const struct lesson *l, const struct db_step *row,
+                         struct err *err) {
+    if (db_begin(r->db, err) != 0) return -1;
+    if (db_write_step(r->db, row, err) != 0) goto fail;
+    for (int k = 0; k < l->n; k++) {
+        const struct update_seq *q = &l->seq[k];
+        struct db_trace t = {.step = row->step, .idx = k, .ids = l->id[k],
+                             .n_ids = q->n_prompt + q->n, .n_prompt = q->n_prompt};
+        if (run_record_problem(r, r->train, &l->problem[k], &t.problem_id, err) != 0 ||
+            db_write_trace(r->db, &t, err) != 0)
+            goto fail;
+    }
+    return db_commit(r->db, err);
+fail:
+    db_rollback(r->db);
+    return -1;
+}
+
+static int sft_step(struct run *r, int i, int stage_step, struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    struct optimizer_config oc = run_optimizer_config(s);
+    struct db_step row = {.step = r->step + 1, .stage = i + 1, .stage_step = stage_step + 1,
+                          .weights_before = r->hash,
+                          .learning_rate = optimizer_rate(&oc, stage_step)};
+    struct lesson l;
+    double start = progress_now(), norm;
+    arena_reset(&r->arena);
+    if (load_lesson(r, i, stage_step, &l, err) != 0) return -1;
+    if (record_lesson(r, &l, &row, err) != 0) return -1;
+    struct update_config uc = {.sft = true, .sampler = {1, 0, 1, 0},
+                               .router_aux_loss_coef = s->router_aux_loss_coef};
+    struct update_stats st;
+    memset(r->opt.grad, 0, r->opt.n_data * sizeof(float));
+    update_gradient(r->update, &uc, l.seq, l.n, NULL, r->opt.grad, &st);
+    bool refused = run_apply(r, s, row.learning_rate, &norm) != 0;
+    double wall = progress_now() - start;
+    run_metric(r, "loss", st.loss);
+    run_metric(r, "entropy", st.entropy);
+    run_metric(r, "grad_norm", norm);
+    run_metric(r, "num_tokens", (double)l.tokens);
+    run_metric(r, "tokens_per_s", (double)l.tokens / wall);
+    char text[128];
+    snprintf(text, sizeof text, "loss %.4f  grad %.2f  %5.1fk tok/s", st.loss, norm,
+             (double)l.tokens / wall / 1e3);
+    progress_show(&r->progress, s->name, stage_step + 1, s->max_steps,
+                  stage_step == 0 || stage_step + 1 == s->max_steps, text);
+    return run_end_step(r, s, &row, refused ? "the gradient is not finite" : NULL, wall, err);
+}
+
+int run_sft(struct run *r, int i, struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    for (int step = 0; step < s->max_steps; step++) {
+        if (sft_step(r, i, step, err) != 0) return -1;
+        if (run_eval_due(r, s, step + 1) &&
+            run_evaluate(r, step + 1 == s->max_steps, err) != 0)
+            return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,38 @@
+/* rl/loss.c: see loss.h. */
+#include "rl/loss.h"
+
+#include "base/fmath.h"
+
+struct loss_token loss_grpo(const struct loss_config *c, float logp, float old_logp,
+                            float ref_logp, double adv) {
+    struct loss_token t = {0};
+    double r = fmath_exp((double)logp - old_logp), grad = 0;
+    double clipped = r < 1 - c->epsilon        ? 1 - c->epsilon
+                     : r > 1 + c->epsilon_high ? 1 + c->epsilon_high
+                                               : r;
+    /* The minimum is the clipped branch only where that is strictly worse. */
+    t.low = r < 1 - c->epsilon && adv < 0;
+    t.high = r > 1 + c->epsilon_high && adv > 0;
+    if (t.low || t.high) {
+        t.loss = -clipped * adv;
+    } else {
+        t.loss = -r * adv;
+        grad = -r * adv;
+    }
+    if (c->beta != 0) {
+        double d = (double)ref_logp - logp, e = fmath_exp(d);
+        t.kl = e - d - 1;
+        t.loss += c->beta * t.kl;
+        grad += c->beta * (1 - e);
+    }
+    t.grad = (float)grad;
+    return t;
+}
+
+double loss_divisor(enum loss_type type, int n_seqs, int n_tokens, long n_tokens_all,
+                    int max_completion_length) {
+    double d = type == LOSS_GRPO      ? (double)n_seqs * n_tokens
+               : type == LOSS_DR_GRPO ? (double)n_seqs * max_completion_length
+                                      : (double)n_tokens_all;
+    return d > 0 ? d : 1;
+}

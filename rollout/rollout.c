@@ -1,0 +1,240 @@
+/* rollout/rollout.c: see rollout.h. */
+#include "rollout/rollout.h"
+
+#include <omp.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "policy/session.h"
+
+enum { STOP_TAIL = 128 }; /* bytes of text kept to look for stop strings */
+
+/* A prompt whose samples are being drawn by this worker. */
+struct group {
+    const struct rollout_prompt *prompt;
+    struct session_seq *seq; /* NULL for a prompt of one token */
+    struct trace *trace;     /* its n_samples */
+    int started, left;
+};
+
+struct sample {
+    struct session_seq *seq;
+    struct group *group;
+    struct trace *trace;
+    struct rng_key key;
+    int next; /* the token to feed */
+    double started;
+    char tail[STOP_TAIL + 1];
+};
+
+struct worker {
+    struct session *session;
+    struct group *group;   /* [max_batch] */
+    struct sample *active; /* [max_batch] in order of entry */
+    struct session_run *run;
+    float *logits, *weight;
+    int n_active;
+    struct group *filling; /* the one whose samples are entering */
+};
+
+struct rollout {
+    const struct model *m;
+    const struct tokenizer *tok;
+    int max_prompt, max_completion, max_batch, n_threads;
+    struct worker *worker; /* [n_threads] */
+    int *id;               /* slab of all traces */
+    float *logp;
+    size_t n_slab;
+};
+
+/* What one run shares. */
+struct job {
+    struct rollout *r;
+    const struct rollout_config *cfg;
+    const struct rollout_prompt *prompt;
+    int n_prompts, batch;
+    struct trace *trace;
+    const int *first_trace; /* [n_prompts] */
+    atomic_int next;
+};
+
+const char *rollout_finish_name(enum rollout_finish f) {
+    static const char *const name[] = {"eos", "stop", "length"};
+    return name[f];
+}
+
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+struct rollout *rollout_new(const struct model *m, const struct tokenizer *tok, int max_prompt,
+                            int max_completion, int max_batch, int n_threads) {
+    struct rollout *r = mem_new(1, sizeof *r);
+    *r = (struct rollout){m, tok, max_prompt, max_completion, max_batch, n_threads, 0, 0, 0, 0};
+    r->worker = mem_new((size_t)n_threads, sizeof *r->worker);
+    size_t B = (size_t)max_batch, V = (size_t)m->cfg.vocab_size;
+    for (int i = 0; i < n_threads; i++) {
+        struct worker *w = &r->worker[i];
+        struct session_size size = {max_batch, max_prompt, max_batch, max_completion,
+                                    max_batch > max_prompt ? max_batch : max_prompt};
+        w->session = session_new(m, size);
+        w->group = mem_new(B, sizeof *w->group);
+        w->active = mem_new(B, sizeof *w->active);
+        w->run = mem_new(B, sizeof *w->run);
+        w->logits = mem_new(B * V, sizeof(float));
+        w->weight = mem_new(V, sizeof(float));
+    }
+    return r;
+}
+
+void rollout_free(struct rollout *r) {
+    if (!r) return;
+    for (int i = 0; i < r->n_threads; i++) {
+        struct worker *w = &r->worker[i];
+        session_free(w->session);
+        mem_free(w->group);
+        mem_free(w->active);
+        mem_free(w->run);
+        mem_free(w->logits);
+        mem_free(w->weight);
+    }
+    mem_free(r->worker);
+    mem_free(r->id);
+    mem_free(r->logp);
+    mem_free(r);
+}
+
+/* Takes the next prompt and prefills all of it but its last token, which each sample feeds
+ * for itself. False when none is left. */
+static bool next_group(struct job *j, struct worker *w) {
+    int p = atomic_fetch_add(&j->next, 1);
+    if (p >= j->n_prompts) return false;
+    struct group *g = w->group;
+    while (g->left > 0) g++; /* at most one group a sample in flight, so one is free */
+    *g = (struct group){.prompt = &j->prompt[p], .trace = j->trace + j->first_trace[p],
+                        .left = j->prompt[p].n_samples};
+    CHECK(g->prompt->n >= 1 && g->prompt->n <= j->r->max_prompt && g->left > 0);
+    if (g->prompt->n > 1) {
+        g->seq = session_open_prompt(w->session);
+        struct session_run run = {g->seq, g->prompt->id, g->prompt->n - 1};
+        session_forward(w->session, &run, 1, NULL);
+    }
+    w->filling = g;
+    return true;
+}
+
+static void start_sample(struct job *j, struct worker *w) {
+    struct group *g = w->filling;
+    struct sample *s = &w->active[w->n_active++];
+    *s = (struct sample){.seq = session_open(w->session, g->seq), .group = g,
+                         .trace = &g->trace[g->started], .started = now_ms()};
+    s->key = (struct rng_key){j->cfg->seed, j->cfg->purpose, g->prompt->step, g->prompt->prompt,
+                              (uint32_t)g->started};
+    s->next = g->prompt->id[g->prompt->n - 1];
+    if (++g->started == g->prompt->n_samples) w->filling = NULL;
+}
+
+/* Adds the token's text to the tail; true when a stop string is now in it. */
+static bool hits_stop(const struct job *j, struct sample *s, int id) {
+    size_t n, kept = strlen(s->tail);
+    const char *piece = tokenizer_piece(j->r->tok, id, &n);
+    if (n > STOP_TAIL / 2) {
+        piece += n - STOP_TAIL / 2;
+        n = STOP_TAIL / 2;
+    }
+    if (kept + n > STOP_TAIL) {
+        size_t drop = kept + n - STOP_TAIL;
+        memmove(s->tail, s->tail + drop, kept - drop + 1);
+        kept -= drop;
+    }
+    memcpy(s->tail + kept, piece, n);
+    s->tail[kept + n] = 0;
+    for (int i = 0; i < j->cfg->n_stop; i++)
+        if (strstr(s->tail, j->cfg->stop[i])) return true;
+    return false;
+}
+
+/* Draws one token; true when the trace is complete. */
+static bool draw(const struct job *j, struct worker *w, struct sample *s, const float *logits) {
+    struct trace *t = s->trace;
+    double u = rng_uniform(&s->key, (uint32_t)t->n);
+    int id = sampler_draw(j->r->m->k, &j->cfg->sampler, logits, j->r->m->cfg.vocab_size, u,
+                          w->weight, &t->logp[t->n]);
+    t->id[t->n++] = s->next = id;
+    t->finish = FINISH_LENGTH;
+    if (id == tokenizer_eos(j->r->tok))
+        t->finish = FINISH_EOS;
+    else if (j->cfg->n_stop > 0 && hits_stop(j, s, id))
+        t->finish = FINISH_STOP;
+    return t->finish != FINISH_LENGTH || t->n == j->cfg->max_completion_length;
+}
+
+static void end_sample(struct worker *w, struct sample *s) {
+    s->trace->ms = now_ms() - s->started;
+    session_close(w->session, s->seq);
+    if (--s->group->left == 0 && s->group->seq) session_close(w->session, s->group->seq);
+}
+
+static void step(const struct job *j, struct worker *w) {
+    int V = j->r->m->cfg.vocab_size, kept = 0;
+    for (int i = 0; i < w->n_active; i++)
+        w->run[i] = (struct session_run){w->active[i].seq, &w->active[i].next, 1};
+    session_forward(w->session, w->run, w->n_active, w->logits);
+    for (int i = 0; i < w->n_active; i++) {
+        struct sample *s = &w->active[i];
+        if (draw(j, w, s, w->logits + (size_t)i * (size_t)V)) {
+            end_sample(w, s);
+        } else {
+            if (kept != i) w->active[kept] = *s;
+            kept++;
+        }
+    }
+    w->n_active = kept;
+}
+
+static void work(struct job *j, struct worker *w) {
+    w->n_active = 0;
+    w->filling = NULL;
+    for (int i = 0; i < j->r->max_batch; i++) w->group[i].left = 0;
+    for (;;) {
+        while (w->n_active < j->batch && (w->filling || next_group(j, w))) start_sample(j, w);
+        if (w->n_active == 0) return;
+        step(j, w);
+    }
+}
+
+static void place_traces(struct rollout *r, struct trace *trace, int n, int max_len) {
+    size_t need = (size_t)n * (size_t)max_len;
+    if (need > r->n_slab) {
+        mem_free(r->id);
+        mem_free(r->logp);
+        r->id = mem_new(need, sizeof *r->id);
+        r->logp = mem_new(need, sizeof *r->logp);
+        r->n_slab = need;
+    }
+    for (int i = 0; i < n; i++)
+        trace[i] = (struct trace){.id = r->id + (size_t)i * (size_t)max_len,
+                                  .logp = r->logp + (size_t)i * (size_t)max_len};
+}
+
+void rollout_run(struct rollout *r, const struct rollout_config *cfg,
+                 const struct rollout_prompt *prompt, int n_prompts, struct trace *trace) {
+    int n = 0, *first = mem_new((size_t)n_prompts, sizeof *first);
+    CHECK(cfg->max_completion_length <= r->max_completion);
+    for (int i = 0; i < n_prompts; i++) {
+        first[i] = n;
+        n += prompt[i].n_samples;
+    }
+    place_traces(r, trace, n, cfg->max_completion_length);
+    int share = (n + r->n_threads - 1) / r->n_threads;
+    struct job j = {r, cfg, prompt, n_prompts, share < r->max_batch ? share : r->max_batch,
+                    trace, first, 0};
+#pragma omp parallel num_threads(r->n_threads)
+    work(&j, &r->worker[omp_get_thread_num()]);
+    mem_free(first);
+}

@@ -1,0 +1,60 @@
+/* rollout/rollout.h: prompts in, groups of sampled traces out.
+ *
+ * Worker threads take prompts one after another; each decodes its sequences as one ragged
+ * batch: a prompt is prefilled once for its samples, finished sequences leave, waiting ones
+ * enter. What a trace says depends on (seed, purpose, step, prompt, sample) and the weights
+ * alone: not on its neighbours, the thread count or the order in which work ends.
+ */
+#ifndef ROLLOUT_ROLLOUT_H
+#define ROLLOUT_ROLLOUT_H
+
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "policy/model.h"
+#include "policy/sampler.h"
+#include "policy/tokenizer.h"
+
+enum rollout_finish { FINISH_EOS, FINISH_STOP, FINISH_LENGTH };
+
+/* "eos", "stop", "length" */
+const char *rollout_finish_name(enum rollout_finish f);
+
+struct rollout_config {
+    struct sampler sampler;
+    int max_completion_length; /* tokens, the closing one included */
+    const char *const *stop;   /* [n_stop] a trace ends where one of these appears */
+    int n_stop;
+    uint64_t seed;
+    enum rng_purpose purpose;
+};
+
+struct rollout_prompt {
+    const int *id; /* [n], n >= 1, borrowed */
+    int n;
+    uint32_t step, prompt; /* its place in the run, part of the random key */
+    int n_samples;
+};
+
+struct trace {
+    int *id;     /* [n] the completion's tokens, the closing one included */
+    float *logp; /* [n] of each, under the distribution it was drawn from */
+    int n;
+    enum rollout_finish finish;
+    double ms; /* wall time from its first to its last token */
+};
+
+struct rollout;
+
+/* Buffers for prompts of up to max_prompt and completions of up to max_completion tokens,
+ * max_batch sequences in flight a thread. Borrows both; free with rollout_free. */
+struct rollout *rollout_new(const struct model *m, const struct tokenizer *tok, int max_prompt,
+                            int max_completion, int max_batch, int n_threads);
+void rollout_free(struct rollout *r);
+
+/* Fills trace[sum of n_samples], a prompt's samples side by side. Their arrays are the
+ * rollout's, valid until its next run. */
+void rollout_run(struct rollout *r, const struct rollout_config *cfg,
+                 const struct rollout_prompt *prompt, int n_prompts, struct trace *trace);
+
+#endif
