@@ -71,8 +71,8 @@ static void save(const struct weights *w, const struct tokenizer *tok, const cha
 }
 
 static void assert_same_file(const char *a_dir, const char *b_dir, const char *name) {
-    char path[512], *a, *b;
-    size_t n_a, n_b;
+    char path[512], *a = NULL, *b = NULL;
+    size_t n_a = 0, n_b = 0;
     struct err err = {0};
     snprintf(path, sizeof path, "%s/%s", a_dir, name);
     assert_int_equal(file_load(path, 1 << 24, &a, &n_a, &err), 0);

@@ -110,8 +110,8 @@ static void test_safetensors_round_trip(void **state) {
 /* The layout of the reference: wide types first, then names; padded to 8 bytes. */
 static void test_safetensors_save_orders_and_pads(void **state) {
     (void)state;
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     struct err err = {0};
     static const char HEADER[] =
         "{\"__metadata__\":{\"format\":\"pt\",\"a \\\"key\\\"\\n\":\"välue\\\\ "
@@ -134,8 +134,8 @@ static void test_safetensors_save_pads_headers_of_any_length(void **state) {
     (void)state;
     static const char name[] = "abcdefghijklmnop";
     for (int i = 0; i < 16; i++) {
-        char *text;
-        size_t n;
+        char *text = NULL;
+        size_t n = 0;
         struct err err = {0};
         struct safetensors_tensor tensor = {
             .name = name + i, .dtype = SAFETENSORS_F32, .n_dims = 0, .data = &S};
@@ -241,8 +241,8 @@ static void check_refused(const char *message) {
 
 static void test_safetensors_refuses_every_cut_and_every_surplus(void **state) {
     (void)state;
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     struct err err = {0};
     save_small(file_path);
     assert_int_equal(file_load(file_path, 1 << 20, &text, &n, &err), 0);
@@ -258,8 +258,8 @@ static void test_safetensors_refuses_every_cut_and_every_surplus(void **state) {
 /* A header has no checksum, so some changes make another valid file: those must read. */
 static void test_safetensors_survives_every_flipped_bit(void **state) {
     (void)state;
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     int n_taken = 0;
     struct err err = {0};
     save_small(file_path);
