@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum rng_purpose {
-    RNG_INIT = 1,    /* initial weights: step = tensor number, position = element / 4 */
+    RNG_INIT = 1,    /* initial weights: step = tensor number, position = element */
     RNG_SAMPLE = 2,  /* token draws of training rollouts */
     RNG_EVAL = 3,    /* token draws of evaluations */
     RNG_PROBLEM = 4, /* generated problems */

@@ -81,12 +81,28 @@ DEFINE_TILE(9, 2)
 DEFINE_TILE(10, 2)
 DEFINE_TILE(11, 2)
 DEFINE_TILE(12, 2)
+DEFINE_TILE(1, 1)
+DEFINE_TILE(2, 1)
+DEFINE_TILE(3, 1)
+DEFINE_TILE(4, 1)
+DEFINE_TILE(5, 1)
+DEFINE_TILE(6, 1)
+DEFINE_TILE(7, 1)
+DEFINE_TILE(8, 1)
+DEFINE_TILE(9, 1)
+DEFINE_TILE(10, 1)
+DEFINE_TILE(11, 1)
+DEFINE_TILE(12, 1)
 DEFINE_TILE(1, 8)
 DEFINE_TILE(2, 8)
 DEFINE_TILE(3, 8)
 static const tile_fn narrow[R_MAX + 1] = {
     0,        tile_1x2, tile_2x2, tile_3x2,  tile_4x2,  tile_5x2, tile_6x2,
     tile_7x2, tile_8x2, tile_9x2, tile_10x2, tile_11x2, tile_12x2};
+/* a last half panel: 16 columns or fewer */
+static const tile_fn half[R_MAX + 1] = {
+    0,        tile_1x1, tile_2x1, tile_3x1,  tile_4x1,  tile_5x1, tile_6x1,
+    tile_7x1, tile_8x1, tile_9x1, tile_10x1, tile_11x1, tile_12x1};
 static const tile_fn wide[4] = {0, tile_1x8, tile_2x8, tile_3x8};
 #define NARROW_COLS 32
 #define WIDE_COLS 128
@@ -103,6 +119,7 @@ static const tile_fn narrow[R_MAX + 1] = {0,        tile_1x1, tile_2x1, tile_3x1
                                           tile_4x1, tile_5x1, tile_6x1};
 static const tile_fn wide[2] = {0, tile_1x4};
 #define NARROW_COLS 16
+#define half narrow
 #define WIDE_COLS 64
 #define WIDE_MAX_ROWS 1
 #endif
@@ -134,10 +151,11 @@ static void row_block(int M, int N, struct panels b, struct tile t, float *c) {
     for (int j = 0; j < N; j += NARROW_COLS) {
         t.b = panel_at(b, j);
         t.n = N - j < NARROW_COLS ? N - j : NARROW_COLS;
+        const tile_fn *tile = t.n <= 16 ? half : narrow;
         for (int i = 0; i < M; i += R_MAX) {
             t.a = a + (size_t)i * t.a_row;
             t.c = c + (size_t)i * t.ldc + j;
-            narrow[M - i < R_MAX ? M - i : R_MAX](&t);
+            tile[M - i < R_MAX ? M - i : R_MAX](&t);
         }
     }
 }
