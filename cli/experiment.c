@@ -10,7 +10,7 @@
 #include "cli/experiment_table.h"
 #include "reward/checker.h"
 
-enum { MAX_KEYS = 64, MAX_FILE_BYTES = 1 << 20 };
+enum { MAX_KEYS = 64, MAX_FILE_BYTES = 1 << 20, MAX_EPISODES = 1 << 24 };
 
 /* ---- reading ------------------------------------------------------------------- */
 
@@ -184,6 +184,12 @@ static int check_stage_values(const struct experiment_stage *s, const char *wher
                        "%s.epsilon_high: must be at least 0, or -1 for the value of "
                        "epsilon, found %g",
                        where, s->epsilon_high);
+    double n = (double)s->num_prompts * s->num_generations;
+    if (n > MAX_EPISODES)
+        return err_set(err, EX_CONFIG,
+                       "%s: num_prompts %d x num_generations %d are more than the %d episodes "
+                       "that a step may have",
+                       where, s->num_prompts, s->num_generations, MAX_EPISODES);
     return 0;
 }
 

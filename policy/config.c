@@ -72,7 +72,9 @@ static int check_ranges(const struct range *r, int n, const char *where,
     return 0;
 }
 
-enum { MAX_LAYERS = 1024, MAX_EXPERTS = 65536, MAX_TENSORS = 1000000 };
+/* The router keeps one row's experts, groups and choices in arrays of these sizes. */
+enum { MAX_EXPERTS = 1024, MAX_GROUPS = 256, MAX_CHOSEN = 64 };
+enum { MAX_LAYERS = 1024, MAX_SHARED = 65536, MAX_TENSORS = 1000000 };
 
 static int check_sizes(const struct policy_config *c, const char *where,
                        struct err *err) {
@@ -89,10 +91,10 @@ static int check_sizes(const struct policy_config *c, const char *where,
         {"qk_nope_head_dim", c->qk_nope_head_dim, 1, INT_MAX},
         {"v_head_dim", c->v_head_dim, 1, INT_MAX},
         {"n_routed_experts", c->n_routed_experts, 1, MAX_EXPERTS},
-        {"n_shared_experts", c->n_shared_experts, 0, MAX_EXPERTS},
-        {"num_experts_per_tok", c->num_experts_per_tok, 1, MAX_EXPERTS},
-        {"n_group", c->n_group, 1, MAX_EXPERTS},
-        {"topk_group", c->topk_group, 1, MAX_EXPERTS},
+        {"n_shared_experts", c->n_shared_experts, 0, MAX_SHARED},
+        {"num_experts_per_tok", c->num_experts_per_tok, 1, MAX_CHOSEN},
+        {"n_group", c->n_group, 1, MAX_GROUPS},
+        {"topk_group", c->topk_group, 1, MAX_GROUPS},
         {"first_k_dense_replace", c->first_k_dense_replace, 0, INT_MAX},
         {"max_position_embeddings", c->max_position_embeddings, 1, INT_MAX},
         {"routed_scaling_factor", c->routed_scaling_factor, 1e-9, 1e9},
