@@ -77,6 +77,10 @@ int engine_max_prompt(const struct engine *e, int max_completion) {
     return e->m.max_pos - max_completion;
 }
 
+int engine_default_completion(const struct engine *e) {
+    return e->m.max_pos < 512 ? e->m.max_pos / 2 : 256;
+}
+
 struct rollout *engine_rollout(const struct engine *e, int max_completion) {
     return rollout_new(&e->m, e->tok, engine_max_prompt(e, max_completion), max_completion,
                        MAX_BATCH, e->n_threads);

@@ -47,4 +47,7 @@ struct rollout *engine_rollout(const struct engine *e, int max_completion);
 /* The longest prompt, in tokens, that leaves room for a completion. */
 int engine_max_prompt(const struct engine *e, int max_completion);
 
+/* The length of completions where nobody says one: 256, or half of a shorter model. */
+int engine_default_completion(const struct engine *e);
+
 #endif

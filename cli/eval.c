@@ -33,7 +33,7 @@ static void print_result(const struct eval_options *o, const struct problem_set 
     if (r->failures > 0) printf("%ld completions could not be checked\n", r->failures);
 }
 
-static int eval(const struct eval_options *o, struct engine *e, struct err *err) {
+static int eval(struct eval_options *o, struct engine *e, struct err *err) {
     struct problem_set *set = NULL;
     struct rollout *rollout = NULL;
     struct eval_result res;
@@ -45,6 +45,7 @@ static int eval(const struct eval_options *o, struct engine *e, struct err *err)
     }
     if (engine_init(e, o->isa, o->threads, err) != 0) goto out;
     if (engine_load(e, o->model, false, err) != 0) goto out;
+    if (o->max_completion_length == 0) o->max_completion_length = engine_default_completion(e);
     if (engine_max_prompt(e, o->max_completion_length) < 2) {
         err_set(err, EX_CONFIG,
                 "--max-completion-length %d: leaves no room for a prompt in the model's %d "
@@ -65,8 +66,7 @@ out:
 }
 
 int cmd_eval(int argc, char **argv) {
-    struct eval_options o = {.isa = "auto", .samples = 1, .temperature = -1, .top_p = 1,
-                             .max_completion_length = 256};
+    struct eval_options o = {.isa = "auto", .samples = 1, .temperature = -1, .top_p = 1};
     const struct arg arg[] = {
         {"--model", ARG_STRING, &o.model, .required = true, .value_name = "DIR",
          .help = "a model folder, such as runs/a/final"},
@@ -83,7 +83,7 @@ int cmd_eval(int argc, char **argv) {
         {"--min-p", ARG_DOUBLE, &o.min_p, 0, 1, .value_name = "P",
          .help = "keep tokens above P times the best"},
         {"--max-completion-length", ARG_INT, &o.max_completion_length, 1, 1e6,
-         .value_name = "N", .help = "tokens a completion may take (default 256)"},
+         .value_name = "N", .help = "tokens a completion may take (default 256, or half of a shorter model)"},
         {"--seed", ARG_DOUBLE, &o.seed, 0, 9007199254740992.0, .value_name = "S",
          .help = "of the generated problems and the draws (default 0)"},
         {"--threads", ARG_INT, &o.threads, 1, 256, .value_name = "N",

@@ -25,13 +25,14 @@ static void print_trace(const struct engine *e, const struct sample_options *o,
     buf_clear(&text);
 }
 
-static int sample(const struct sample_options *o, struct engine *e, struct err *err) {
+static int sample(struct sample_options *o, struct engine *e, struct err *err) {
     struct rollout *rollout = NULL;
     int rc = -1, max = 0;
     int *id = NULL;
     struct trace *trace = mem_new((size_t)o->n, sizeof *trace);
     if (engine_init(e, o->isa, o->threads, err) != 0) goto out;
     if (engine_load(e, o->model, false, err) != 0) goto out;
+    if (o->max_completion_length == 0) o->max_completion_length = engine_default_completion(e);
     max = engine_max_prompt(e, o->max_completion_length);
     if (max < 1) {
         err_set(err, EX_CONFIG,
@@ -60,8 +61,7 @@ out:
 }
 
 int cmd_sample(int argc, char **argv) {
-    struct sample_options o = {.isa = "auto", .n = 1, .temperature = 1, .top_p = 1,
-                               .max_completion_length = 256};
+    struct sample_options o = {.isa = "auto", .n = 1, .temperature = 1, .top_p = 1};
     const struct arg arg[] = {
         {"--model", ARG_STRING, &o.model, .required = true, .value_name = "DIR",
          .help = "a model folder, such as runs/a/final"},
@@ -77,7 +77,7 @@ int cmd_sample(int argc, char **argv) {
         {"--min-p", ARG_DOUBLE, &o.min_p, 0, 1, .value_name = "P",
          .help = "keep tokens above P times the best"},
         {"--max-completion-length", ARG_INT, &o.max_completion_length, 1, 1e6,
-         .value_name = "N", .help = "tokens a completion may take (default 256)"},
+         .value_name = "N", .help = "tokens a completion may take (default 256, or half of a shorter model)"},
         {"--seed", ARG_DOUBLE, &o.seed, 0, 9007199254740992.0, .value_name = "S",
          .help = "of the draws (default 0)"},
         {"--threads", ARG_INT, &o.threads, 1, 256, .value_name = "N",
