@@ -28,6 +28,14 @@ t "--version names the libraries" 0 '^sqlite: 3' "$HONE" --version
 full() { "$HONE" help >/dev/full; }
 t "a full disk behind stdout is an error" 74 'No space left' full
 t "a missing experiment" 66 'open none.json: No such file' "$HONE" train none.json --out run
+undocumented() {
+    local key
+    for key in $("$HONE" help config | sed -n 's/^  \([a-z0-9_]*\) .*/\1/p' | sort -u); do
+        grep -q "[\`.]$key\`" "$top/docs/training.md" || echo "$key"
+    done
+}
+undocumented >undocumented.txt
+t "docs/training.md has every key of an experiment" 1 "^$" grep . undocumented.txt
 
 echo '{"seed": 1, "sed": 2}' >bad.json
 t "a bad key in an experiment" 78 "bad.json: sed: no such key; did you mean 'seed'" \

@@ -65,7 +65,8 @@ t "a checkpoint has the optimizer's state too" 0 '' \
     test -s run/checkpoints/step-60/optimizer.safetensors
 t "nothing half-written is left" 1 '^$' grep -q . <(find run -name '*.tmp*' -o -name unfinished)
 
-file=run/experiment.json t "the effective experiment gives the run again" 0 '' train reread --threads 2
+file=run/experiment.json t "the effective experiment gives the run again" 0 '' \
+    train reread --threads 2
 t "with the same weights" 0 '' cmp run/final/model.safetensors reread/final/model.safetensors
 t "and the same effective experiment" 0 '' cmp run/experiment.json reread/experiment.json
 
