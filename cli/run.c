@@ -12,6 +12,8 @@
 #include "cli/checkpoint.h"
 #include "cli/version.h"
 
+enum { MAX_ROWS = 1 << 28 }; /* of one pass */
+
 static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>"};
 
 static int open_problems(struct run *r, struct err *err) {
@@ -62,52 +64,67 @@ static int make_policy(struct run *r, struct err *err) {
 }
 
 /* Rows that one pass must hold: the budget, or the largest family if that is more. */
-static int max_rows(const struct run *r) {
-    int rows = r->e.m.max_pos;
+static int find_max_rows(const struct run *r, int *max, struct err *err) {
+    long rows = r->e.m.max_pos;
     for (int i = 0; i < r->x.n_stages; i++) {
         const struct experiment_stage *s = &r->x.stage[i];
         if (s->max_tokens_per_microbatch > rows) rows = s->max_tokens_per_microbatch;
-        int family = r->e.m.max_pos + (s->num_generations - 1) * s->max_completion_length;
-        if (s->type == STAGE_GRPO && family > rows) rows = family;
+        if (s->type != STAGE_GRPO) continue;
+        long family = r->e.m.max_pos + (s->num_generations - 1L) * s->max_completion_length;
+        if (family > MAX_ROWS)
+            return err_set(err, EX_CONFIG,
+                           "stages[%d]: a group of num_generations %d with "
+                           "max_completion_length %d may take %ld rows, a pass holds %d",
+                           i, s->num_generations, s->max_completion_length, family,
+                           MAX_ROWS);
+        if (family > rows) rows = family;
     }
-    return rows;
+    *max = rows > MAX_ROWS ? MAX_ROWS : (int)rows;
+    return 0;
+}
+
+static int check_completion(const struct run *r, const char *where, int length,
+                            struct err *err) {
+    if (engine_max_prompt(&r->e, length) >= 2) return 0;
+    return err_set(err, EX_CONFIG,
+                   "%s.max_completion_length: %d leaves no room for a prompt in the model's "
+                   "max_position_embeddings of %d",
+                   where, length, r->e.m.max_pos);
 }
 
 static int make_buffers(struct run *r, struct err *err) {
-    int longest = r->x.eval.max_completion_length;
-    for (int i = 0; i < r->x.n_stages; i++)
-        if (r->x.stage[i].type == STAGE_GRPO && r->x.stage[i].max_completion_length > longest)
-            longest = r->x.stage[i].max_completion_length;
-    if (engine_max_prompt(&r->e, longest) < 2)
-        return err_set(err, EX_CONFIG,
-                       "max_completion_length: %d leaves no room for a prompt in the model's "
-                       "max_position_embeddings of %d",
-                       longest, r->e.m.max_pos);
+    int longest = r->eval ? r->x.eval.max_completion_length : 1, rows = 0;
+    if (check_completion(r, "eval", longest, err) != 0) return -1;
+    for (int i = 0; i < r->x.n_stages; i++) {
+        char where[32];
+        int length = r->x.stage[i].max_completion_length;
+        if (r->x.stage[i].type != STAGE_GRPO) continue;
+        snprintf(where, sizeof where, "stages[%d]", i);
+        if (check_completion(r, where, length, err) != 0) return -1;
+        if (length > longest) longest = length;
+    }
+    if (find_max_rows(r, &rows, err) != 0) return -1;
     r->rollout = engine_rollout(&r->e, longest);
-    r->update = update_new(&r->e.m, max_rows(r), r->e.n_threads);
+    r->update = update_new(&r->e.m, rows, r->e.n_threads);
     optimizer_init(&r->opt, &r->e.w);
     return 0;
 }
 
-/* The folder must be new or empty, unless it may be replaced and is a run. */
-static int make_folder(struct run *r, const struct run_options *o, struct err *err) {
-    char db[PATH_MAX], json[PATH_MAX];
-    if (file_join(db, sizeof db, o->out, "run.db", err) != 0 ||
-        file_join(json, sizeof json, o->out, "experiment.json", err) != 0)
-        return -1;
-    if (file_exists(db) && !o->overwrite)
-        return err_set(err, EX_CANTCREAT,
-                       "%s: there is a run in this folder; choose another --out, or replace it "
-                       "with --overwrite",
-                       o->out);
-    if (file_exists(db)) {
-        struct db *old; /* only a run of ours is removed */
-        if (db_open_readonly(&old, db, err) != 0) return -1;
-        db_close(old);
-        if (checkpoint_remove_tree(o->out, err) != 0) return -1;
+/* What a run writes, and nothing else that may lie in the folder; run.db goes last, so that
+ * a kill in between leaves what is still seen as a run. */
+static int remove_run(const char *dir, struct err *err) {
+    static const char *const part[] = {"experiment.json", "final",      "checkpoints",
+                                       "run.db-wal",      "run.db-shm", "run.db"};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        char path[PATH_MAX];
+        if (file_join(path, sizeof path, dir, part[i], err) != 0 ||
+            checkpoint_remove_tree(path, err) != 0)
+            return -1;
     }
-    if (file_mkdirs(o->out, err) != 0) return -1;
-    if (access(o->out, W_OK) != 0) return err_errno(err, EX_CANTCREAT, "write into %s", o->out);
+    return 0;
+}
+
+static int write_files(struct run *r, const char *db, const char *json, struct err *err) {
     if (db_create(&r->db, db, err) != 0) return -1;
     struct buf text = {0};
     experiment_print(&r->x, &text);
@@ -121,6 +138,35 @@ static int make_folder(struct run *r, const struct run_options *o, struct err *e
     }
     buf_clear(&text);
     return rc;
+}
+
+/* The folder must hold no run, unless that may be replaced. What fails here leaves nothing
+ * behind. */
+static int make_folder(struct run *r, const struct run_options *o, struct err *err) {
+    char db[PATH_MAX], json[PATH_MAX];
+    bool fresh = !file_exists(o->out);
+    struct err ignored;
+    if (file_join(db, sizeof db, o->out, "run.db", err) != 0 ||
+        file_join(json, sizeof json, o->out, "experiment.json", err) != 0)
+        return -1;
+    if (file_exists(db) && !o->overwrite)
+        return err_set(err, EX_CANTCREAT,
+                       "%s: there is a run in this folder; choose another --out, or replace it "
+                       "with --overwrite",
+                       o->out);
+    if (file_exists(db)) {
+        struct db *old; /* only a run of ours is removed */
+        if (db_open_readonly(&old, db, err) != 0) return -1;
+        db_close(old);
+        if (remove_run(o->out, err) != 0) return -1;
+    }
+    if (file_mkdirs(o->out, err) != 0) return -1;
+    if (access(o->out, W_OK) != 0) return err_errno(err, EX_CANTCREAT, "write into %s", o->out);
+    if (write_files(r, db, json, err) == 0) return 0;
+    db_close(r->db);
+    r->db = NULL;
+    if (remove_run(o->out, &ignored) == 0 && fresh) rmdir(o->out);
+    return -1;
 }
 
 int run_open(struct run *r, const struct run_options *o, struct err *err) {
