@@ -27,8 +27,9 @@ static int print_table(struct run *r, double wall_s, struct err *err) {
     struct db_eval *eval;
     int n, step = 0;
     if (db_read_evals(r->db, &r->arena, &eval, &n, err) != 0) return -1;
-    printf("\n%-22s %15s %16s %10s\n", "held-out, after", "greedy pass@1", "sampled pass@1",
-           "pass@k");
+    if (n > 0)
+        printf("\n%-22s %15s %16s %10s\n", "held-out, after", "greedy pass@1",
+               "sampled pass@1", "pass@k");
     for (int i = -1; i < r->x.n_stages; i++) {
         if (i >= 0) step += r->x.stage[i].max_steps;
         double greedy = NAN, sampled = NAN, any = NAN;
