@@ -226,19 +226,53 @@ static const char *learn(struct run *r, const struct experiment_stage *s, struct
         if (it == 0) {
             run_metric(r, "sampling/sampling_logp_difference/max", now.logp_diff_max);
             run_metric(r, "sampling/sampling_logp_difference/mean", now.logp_diff_mean);
-            if (now.logp_diff_max != 0)
+            if (isnan(now.logp_diff_max))
+                refusal = "the log-probabilities are not finite";
+            else if (now.logp_diff_max != 0)
                 refusal = "the trainer's log-probabilities are not those recorded";
         }
         *st = now;
-        if (!refusal && run_apply(r, s, lr, &norm) != 0) refusal = "the gradient is not finite";
+        if (!refusal && run_apply(r, s, lr, &norm) != 0)
+            refusal = it == 0 ? "the gradient is not finite"
+                              : "the gradient of a later iteration is not finite; the "
+                                "iterations before it were applied";
     }
     update_metrics(r, st, norm);
     return refusal;
 }
 
-/* Lengths and rewards under TRL's names; returns the share the `answer` checker accepts. */
+/* Mean and deviation of each checker's scores; a checker that failed gave none. */
+static void checker_metrics(struct run *r, const struct harvest *h) {
+    int R = r->x.n_rewards;
+    for (int c = 0; c < R; c++) {
+        char name[2][96];
+        double sum = 0, sum2 = 0;
+        int n = 0;
+        for (int k = 0; k < h->n; k++) {
+            const struct verdict *v = &h->verdict[k * R + c];
+            if (v->status != VERDICT_OK && v->status != VERDICT_UNPARSABLE) continue;
+            n++, sum += v->score, sum2 += v->score * v->score;
+        }
+        const char *checker = checker_name(r->checker[c]);
+        snprintf(name[0], sizeof name[0], "rewards/%s/mean", checker);
+        snprintf(name[1], sizeof name[1], "rewards/%s/std", checker);
+        double var = n > 1 ? (sum2 - sum * sum / n) / (n - 1) : 0;
+        run_metric(r, arena_strdup(&r->arena, name[0]), n ? sum / n : NAN);
+        run_metric(r, arena_strdup(&r->arena, name[1]), n ? sqrt(var > 0 ? var : 0) : NAN);
+    }
+}
+
+/* The checker that says whether a problem is solved: `answer`, or else the first. */
+static int answer_checker(const struct run *r) {
+    for (int c = 0; c < r->x.n_rewards; c++)
+        if (strcmp(r->x.reward[c].checker, "answer") == 0) return c;
+    return 0;
+}
+
+/* Lengths and rewards under TRL's names; returns the share of solved episodes. */
 static double episode_metrics(struct run *r, const struct harvest *h, double *mean_reward) {
-    int R = r->x.n_rewards, scored = 0, min = h->trace[0].n, max = 0, all = 0, none = 0, right = 0;
+    int R = r->x.n_rewards, answer = answer_checker(r), scored = 0;
+    int min = h->trace[0].n, max = 0, all = 0, none = 0, right = 0;
     double reward = 0, std, zero, ended = 0, ended_len = 0;
     for (int k = 0; k < h->n; k++) {
         int len = h->trace[k].n;
@@ -247,24 +281,13 @@ static double episode_metrics(struct run *r, const struct harvest *h, double *me
         if (h->trace[k].finish != FINISH_LENGTH) ended++, ended_len += len;
         if (h->scorable[k]) scored++, reward += h->reward[k];
     }
-    for (int c = 0; c < R; c++) {
-        char name[2][96];
-        double sum = 0, sum2 = 0;
-        for (int k = 0; k < h->n; k++) {
-            double x = h->verdict[k * R + c].score;
-            sum += x, sum2 += x * x;
-        }
-        const char *checker = checker_name(r->checker[c]);
-        snprintf(name[0], sizeof name[0], "rewards/%s/mean", checker);
-        snprintf(name[1], sizeof name[1], "rewards/%s/std", checker);
-        double var = h->n > 1 ? (sum2 - sum * sum / h->n) / (h->n - 1) : 0;
-        run_metric(r, arena_strdup(&r->arena, name[0]), sum / h->n);
-        run_metric(r, arena_strdup(&r->arena, name[1]), sqrt(var > 0 ? var : 0));
-    }
+    checker_metrics(r, h);
     for (int p = 0; p < h->n_prompts; p++) {
         int correct = 0;
-        for (int k = p * h->G; k < (p + 1) * h->G; k++)
-            correct += h->verdict[k * R].status == VERDICT_OK && h->verdict[k * R].score >= 1;
+        for (int k = p * h->G; k < (p + 1) * h->G; k++) {
+            const struct verdict *v = &h->verdict[k * R + answer];
+            correct += v->status == VERDICT_OK && v->score >= 1;
+        }
         right += correct;
         all += correct == h->G;
         none += correct == 0;
