@@ -31,6 +31,8 @@
 static const char *const TINY[] = {"train", "tests/data/tiny.json", "--threads", "1"};
 static const char *const OTHER[] = {
     "--set=seed=8",
+    "--set=reward.checkers[0].checker=format",
+    "--set=reward.checkers[1].checker=answer",
     "--set=model.tokenizer=byte",
     "--set=model.config.tie_word_embeddings=true",
     "--set=model.config.q_lora_rank=16",
@@ -234,6 +236,19 @@ static void test_recompute_weights_of_episodes_are_those_before_the_step(void **
                     "JOIN steps s USING (step) WHERE e.weights_hash = s.weights_before "
                     "AND key_step = s.step AND key_prompt = prompt_no "
                     "AND key_sample = sample AND key_purpose = 2") == 48);
+}
+
+static void test_recompute_shares_of_solved_groups_and_means_of_scores(void **state) {
+    (void)state;
+    assert_true(ask("SELECT count(*) FROM metrics m WHERE name = 'solved_none' AND value = "
+                    "(SELECT avg(best < 1) FROM (SELECT max(score) AS best FROM groups g "
+                    "JOIN episodes e ON group_id = g.id JOIN verdicts ON episode_id = e.id "
+                    "WHERE step = m.step AND checker = 'answer' GROUP BY g.id))") == 4);
+    assert_true(ask("SELECT count(*) FROM metrics m WHERE name LIKE 'rewards/%/mean' AND "
+                    "abs(value - (SELECT avg(score) FROM groups g JOIN episodes e ON "
+                    "group_id = g.id JOIN verdicts ON episode_id = e.id WHERE "
+                    "step = m.step AND name = 'rewards/' || checker || '/mean')) < 1e-12") ==
+                8);
 }
 
 /* ---- texts, verdicts, rewards ------------------------------------------------------ */
@@ -600,6 +615,7 @@ static void test_recompute_final_folder_has_the_last_weights(void **state) {
         cmocka_unit_test(test_recompute_sampling_difference_is_exactly_0),               \
         cmocka_unit_test(                                                                \
             test_recompute_weights_of_episodes_are_those_before_the_step),               \
+        cmocka_unit_test(test_recompute_shares_of_solved_groups_and_means_of_scores),    \
         cmocka_unit_test(test_recompute_texts_prompts_and_lengths),                      \
         cmocka_unit_test(test_recompute_verdicts_rewards_and_advantages),                \
         cmocka_unit_test(test_recompute_evaluations),                                    \
