@@ -29,6 +29,7 @@ struct experiment_reward {
 struct experiment_stage {
     enum stage_type type;
     char name[64]; /* default: the type; unique; --set NAME.key=value */
+    char problems[1024]; /* SPEC; "": problems.train */
     int max_steps;
     /* optimizer, both types */
     double learning_rate; /* grpo 1e-6, sft 2e-5 */

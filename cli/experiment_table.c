@@ -77,6 +77,8 @@ static const struct field STAGE[] = {
      .help = "sft imitates the teacher's traces, grpo learns from rewards"},
     {"name", FIELD_STRING, AT(experiment_stage, name), .def = "\"\"",
      .help = "unique; empty: the type; names it in --set NAME.key=value"},
+    {"problems", FIELD_STRING, AT(experiment_stage, problems), .def = "\"\"",
+     .help = "problems of this stage; empty: problems.train"},
     {"max_steps", FIELD_INT, AT(experiment_stage, max_steps), 1, MAX_INT,
      .help = "updates of the weights"},
     {"learning_rate", FIELD_DOUBLE, AT(experiment_stage, learning_rate), 0, 10, "1e-6",

@@ -17,16 +17,23 @@ enum { MAX_ROWS = 1 << 28 }; /* of one pass */
 static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>"};
 
 static int open_problems(struct run *r, struct err *err) {
-    if (problem_set_open(&r->train, r->x.problems.train, r->x.seed, err) != 0)
-        return err_prefix(err, "problems.train");
-    if (problem_set_open(&r->eval, r->x.problems.eval, r->x.seed, err) != 0)
-        return err_prefix(err, "problems.eval");
-    if (problem_set_size(r->eval) == INT_MAX)
-        return err_set(err, EX_CONFIG, "problems.eval: '%s' is endless, give it n=",
-                       r->x.problems.eval);
+    for (int i = 0; i < r->x.n_stages; i++) {
+        const char *own = r->x.stage[i].problems;
+        if (problem_set_open(&r->train[i], own[0] ? own : r->x.problems.train, r->x.seed,
+                             err) != 0)
+            return own[0] ? err_prefix(err, "stages[%d].problems", i)
+                          : err_prefix(err, "problems.train");
+    }
+    if (r->x.problems.eval[0]) {
+        if (problem_set_open(&r->eval, r->x.problems.eval, r->x.seed, err) != 0)
+            return err_prefix(err, "problems.eval");
+        if (problem_set_size(r->eval) == INT_MAX)
+            return err_set(err, EX_CONFIG, "problems.eval: '%s' is endless, give it n=",
+                           r->x.problems.eval);
+    }
     for (int i = 0; i < r->x.n_rewards; i++)
         if (checker_find(&r->checker[i], r->x.reward[i].checker, err) != 0)
-            return err_prefix(err, "rewards[%d].checker", i);
+            return err_prefix(err, "reward.checkers[%d].checker", i);
     for (int i = 0; i < r->x.n_stop; i++) r->stop[i] = r->x.stop[i];
     return 0;
 }
@@ -34,8 +41,9 @@ static int open_problems(struct run *r, struct err *err) {
 static struct tokenizer *make_tokenizer(const struct run *r) {
     if (strcmp(r->x.model.tokenizer, "byte") == 0) return tokenizer_new_bytes(tags, 4);
     struct buf alphabet = {0};
-    buf_puts(&alphabet, problem_set_alphabet(r->train));
-    buf_puts(&alphabet, problem_set_alphabet(r->eval));
+    for (int i = 0; i < r->x.n_stages; i++)
+        buf_puts(&alphabet, problem_set_alphabet(r->train[i]));
+    if (r->eval) buf_puts(&alphabet, problem_set_alphabet(r->eval));
     struct tokenizer *tok = tokenizer_new_chars(buf_text(&alphabet), tags, 4);
     buf_clear(&alphabet);
     return tok;
@@ -185,7 +193,7 @@ int run_open(struct run *r, const struct run_options *o, struct err *err) {
 
 void run_close(struct run *r) {
     db_close(r->db);
-    problem_set_close(r->train);
+    for (int i = 0; i < r->x.n_stages; i++) problem_set_close(r->train[i]);
     problem_set_close(r->eval);
     rollout_free(r->rollout);
     update_free(r->update);

@@ -27,7 +27,8 @@ struct run {
     struct experiment x;
     char dir[4096];
     struct engine e;
-    struct problem_set *train, *eval;
+    struct problem_set *train[EXPERIMENT_MAX_STAGES]; /* of each stage, owned */
+    struct problem_set *eval; /* NULL: no evaluation */
     const struct checker *checker[EXPERIMENT_MAX_REWARDS];
     const char *stop[EXPERIMENT_MAX_STOP];
     struct optimizer opt;

@@ -22,7 +22,7 @@ struct optimizer_config run_optimizer_config(const struct experiment_stage *s) {
 /* Endless generators give every stage its own range of problems; a finite set is visited
  * in a new order each epoch. */
 int run_problem_at(struct run *r, int i, long visit, int limit) {
-    int size = problem_set_size(r->train);
+    int size = problem_set_size(r->train[i]);
     if (limit > 0 && limit < size) size = limit;
     if (size == INT_MAX) return (int)(((long)(i + 1) << 26) + visit);
     struct rng_key key = {.seed = r->x.seed, .purpose = RNG_SHUFFLE, .step = (uint32_t)i,
@@ -177,6 +177,7 @@ static int evaluate_mode(struct run *r, int k, double temperature, struct eval_r
 
 int run_evaluate(struct run *r, bool sampled, struct err *err) {
     struct eval_result g, s;
+    if (!r->eval) return 0;
     if (evaluate_mode(r, 1, 0, &g, err) != 0) return -1;
     if (!sampled || r->x.eval.samples == 0) {
         progress_note(&r->progress, "  eval at step %d: greedy pass@1 %.1f %% +- %.1f", r->step,

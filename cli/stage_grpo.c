@@ -62,7 +62,7 @@ static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
     h->scorable = arena_new(&r->arena, n, sizeof *h->scorable);
     for (int p = 0; p < h->n_prompts; p++) {
         long visit = (long)stage_step * h->n_prompts + p;
-        problem_set_get(r->train, run_problem_at(r, i, visit, 0), &r->arena, &h->problem[p]);
+        problem_set_get(r->train[i], run_problem_at(r, i, visit, 0), &r->arena, &h->problem[p]);
         int *id = arena_new(&r->arena, (size_t)max, sizeof *id);
         int len = engine_encode_prompt(&r->e, h->problem[p].prompt, id, max, err);
         if (len < 0) return -1;
@@ -153,7 +153,7 @@ static int record(struct run *r, const struct experiment_stage *s, const struct 
     for (int p = 0; p < h->n_prompts; p++) {
         struct db_group g = {.step = row->step, .prompt_no = p, .n = h->G};
         int64_t id;
-        if (run_record_problem(r, r->train, &h->problem[p], &g.problem_id, err) != 0 ||
+        if (run_record_problem(r, r->train[row->stage - 1], &h->problem[p], &g.problem_id, err) != 0 ||
             db_write_group(r->db, &g, &id, err) != 0)
             goto fail;
         for (int k = p * h->G; k < (p + 1) * h->G; k++)

@@ -24,10 +24,10 @@ static int load_lesson(struct run *r, int i, int stage_step, struct lesson *l, s
     for (int k = 0; k < l->n; k++) {
         struct problem *p = &l->problem[k];
         long visit = (long)stage_step * l->n + k;
-        problem_set_get(r->train, run_problem_at(r, i, visit, s->num_traces), &r->arena, p);
+        problem_set_get(r->train[i], run_problem_at(r, i, visit, s->num_traces), &r->arena, p);
         if (!p->trace)
             return err_set(err, EX_DATAERR, "problem '%s' of %s has no trace to learn from",
-                           p->key, problem_set_spec(r->train));
+                           p->key, problem_set_spec(r->train[i]));
         int *id = l->id[k] = arena_new(&r->arena, (size_t)max, sizeof *id);
         int n_prompt = engine_encode_prompt(&r->e, p->prompt, id, max - 1, err);
         if (n_prompt < 0) return -1;
@@ -48,7 +48,7 @@ static int record_lesson(struct run *r, const struct lesson *l, const struct db_
         const struct update_seq *q = &l->seq[k];
         struct db_trace t = {.step = row->step, .idx = k, .ids = l->id[k],
                              .n_ids = q->n_prompt + q->n, .n_prompt = q->n_prompt};
-        if (run_record_problem(r, r->train, &l->problem[k], &t.problem_id, err) != 0 ||
+        if (run_record_problem(r, r->train[row->stage - 1], &l->problem[k], &t.problem_id, err) != 0 ||
             db_write_trace(r->db, &t, err) != 0)
             goto fail;
     }

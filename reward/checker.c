@@ -1,6 +1,7 @@
 /* reward/checker.c: see checker.h. */
 #include "reward/checker.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -76,6 +77,37 @@ static void score_answer(const struct problem *p, const char *text, size_t n,
     }
 }
 
+/* Words where the gold has several, else characters: how many stand where the gold has
+ * them, out of the longer of the two. */
+static double share_in_place(const char *gold, const char *answer, size_t n_answer) {
+    size_t n_gold = strlen(gold), i = 0, j = 0, same = 0, n[2] = {0};
+    bool words = strchr(gold, ' ') != NULL;
+    while (i < n_gold || j < n_answer) {
+        size_t a = i, b = j;
+        while (i < n_gold && (words ? gold[i] != ' ' : i == a)) i++;
+        while (j < n_answer && (words ? answer[j] != ' ' : j == b)) j++;
+        n[0] += i > a;
+        n[1] += j > b;
+        same += i > a && i - a == j - b && memcmp(gold + a, answer + b, i - a) == 0;
+        if (words && i < n_gold) i++;
+        if (words && j < n_answer) j++;
+    }
+    size_t longer = n[0] > n[1] ? n[0] : n[1];
+    return longer ? (double)same / (double)longer : 0;
+}
+
+/* Part of the reward for part of the answer, where the gold is the one right answer. What
+ * `answer` cannot parse gets nothing. */
+static void score_partial(const struct problem *p, const char *text, size_t n,
+                          struct verdict *out) {
+    size_t n_answer;
+    score_answer(p, text, n, out);
+    if (out->status != VERDICT_OK || out->score >= 1) return;
+    const char *answer = checker_answer_span(text, n, &n_answer);
+    double share = share_in_place(p->gold, answer, n_answer);
+    verdict_set(out, VERDICT_OK, share, "%.0f %% in place", 100 * share);
+}
+
 /* NULL where the text is one think block and one answer block and nothing else. */
 static const char *format_flaw(const char *s, size_t n) {
     static const char *const tags[] = {THINK, THINK_END, ANSWER, ANSWER_END};
@@ -105,6 +137,7 @@ static void score_format(const struct problem *p, const char *text, size_t n,
 static const struct checker checkers[] = {
     {"answer", NULL, score_answer},
     {"format", "format/1", score_format},
+    {"partial", "partial/1", score_partial},
 };
 #define N_CHECKERS ((int)(sizeof checkers / sizeof *checkers))
 

@@ -1,7 +1,8 @@
 /* reward/checker.h: text in, verdict out.
  *
  * A checker is looked up by name. `answer` is the problem kind's own checker (countdown's
- * expression grammar, gsm8k's number, ...); `format` looks at the tags only. Every
+ * expression grammar, gsm8k's number, ...); `format` looks at the tags only; `partial` is
+ * the share of the gold's words or characters that stand in their place. Every
  * checker parses with a closed grammar and a work budget, runs no code, raises no signal,
  * and may be called from any thread.
  */
@@ -16,7 +17,7 @@
 
 struct checker; /* static, never freed */
 
-/* By name, `answer` or `format`; EX_CONFIG with the nearest valid name on -1. */
+/* By name: `answer`, `format` or `partial`; EX_CONFIG with the nearest valid name on -1. */
 MUST_USE int checker_find(const struct checker **c, const char *name, struct err *err);
 
 const char *checker_name(const struct checker *c);
