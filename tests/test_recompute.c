@@ -240,15 +240,16 @@ static void test_recompute_weights_of_episodes_are_those_before_the_step(void **
 
 static void test_recompute_shares_of_solved_groups_and_means_of_scores(void **state) {
     (void)state;
-    assert_true(ask("SELECT count(*) FROM metrics m WHERE name = 'solved_none' AND value = "
-                    "(SELECT avg(best < 1) FROM (SELECT max(score) AS best FROM groups g "
-                    "JOIN episodes e ON group_id = g.id JOIN verdicts ON episode_id = e.id "
-                    "WHERE step = m.step AND checker = 'answer' GROUP BY g.id))") == 4);
-    assert_true(ask("SELECT count(*) FROM metrics m WHERE name LIKE 'rewards/%/mean' AND "
-                    "abs(value - (SELECT avg(score) FROM groups g JOIN episodes e ON "
-                    "group_id = g.id JOIN verdicts ON episode_id = e.id WHERE "
-                    "step = m.step AND name = 'rewards/' || checker || '/mean')) < 1e-12") ==
-                8);
+    assert_true(
+        ask("SELECT count(*) FROM metrics m WHERE name = 'solved_none' AND value = "
+            "(SELECT avg(best < 1) FROM (SELECT max(score) AS best FROM groups g "
+            "JOIN episodes e ON group_id = g.id JOIN verdicts ON episode_id = e.id "
+            "WHERE step = m.step AND checker = 'answer' GROUP BY g.id))") == 4);
+    assert_true(
+        ask("SELECT count(*) FROM metrics m WHERE name LIKE 'rewards/%/mean' AND "
+            "abs(value - (SELECT avg(score) FROM groups g JOIN episodes e ON "
+            "group_id = g.id JOIN verdicts ON episode_id = e.id WHERE step = m.step "
+            "AND name = 'rewards/' || checker || '/mean')) < 1e-12") == 8);
 }
 
 /* ---- texts, verdicts, rewards ------------------------------------------------------ */
