@@ -57,7 +57,8 @@ void sampler_row_fill(struct sampler_row *row, const struct kernels *k,
 
 float sampler_row_logp(const struct sampler_row *row, const float *logits, int id) {
     double z = (double)((logits[id] - row->max) * row->inv_t);
-    if (row->weight[id] == 0 && z > -80) return -INFINITY;
+    /* below -87 a weight is 0 without any filter */
+    if (row->weight[id] == 0 && z >= -87) return -INFINITY;
     return (float)(z - row->log_sum);
 }
 
