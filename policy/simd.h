@@ -32,6 +32,7 @@
 
 typedef float nf __attribute__((vector_size(SIMD_W * 4)));
 typedef int32_t ni __attribute__((vector_size(SIMD_W * 4)));
+typedef uint32_t nu __attribute__((vector_size(SIMD_W * 4)));
 typedef float nf_unaligned __attribute__((vector_size(SIMD_W * 4), aligned(4)));
 
 struct vf {
@@ -187,7 +188,7 @@ SIMD_FN nf nf_exp(nf x) {
     t = nf_select(tiny, lo, t);
     const nf magic = nf_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to integer */
     nf n = nf_fma(t, nf_set1(1.44269504f), magic);
-    ni bits = (ni)n;
+    nu bits = (nu)n; /* wraps where n is NaN */
     n -= magic;
     nf r = nf_fma(n, nf_set1(-0.693145752f), t);
     r = nf_fma(n, nf_set1(-1.42860677e-6f), r);
@@ -198,7 +199,7 @@ SIMD_FN nf nf_exp(nf x) {
     p = nf_fma(p, r, nf_set1(0.5f));
     p = nf_fma(p, r, nf_set1(1.0f));
     p = nf_fma(p, r, nf_set1(1.0f));
-    nf e = (nf)((ni)p + (bits << 23));
+    nf e = (nf)((nu)p + (bits << 23));
     e = nf_select(tiny, nf_set1(0.0f), e);
     return nf_select(x == x, e, x);
 }
