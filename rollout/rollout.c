@@ -27,7 +27,8 @@ struct sample {
     struct rng_key key;
     int next; /* the token to feed */
     double started;
-    char tail[STOP_TAIL + 1];
+    size_t n_tail;
+    char tail[STOP_TAIL]; /* [n_tail] its last text; may hold zeros */
 };
 
 struct worker {
@@ -141,21 +142,21 @@ static void start_sample(struct job *j, struct worker *w) {
 
 /* Adds the token's text to the tail; true when a stop string is now in it. */
 static bool hits_stop(const struct job *j, struct sample *s, int id) {
-    size_t n, kept = strlen(s->tail);
+    size_t n;
     const char *piece = tokenizer_piece(j->r->tok, id, &n);
     if (n > STOP_TAIL / 2) {
         piece += n - STOP_TAIL / 2;
         n = STOP_TAIL / 2;
     }
-    if (kept + n > STOP_TAIL) {
-        size_t drop = kept + n - STOP_TAIL;
-        memmove(s->tail, s->tail + drop, kept - drop + 1);
-        kept -= drop;
+    if (s->n_tail + n > STOP_TAIL) {
+        size_t drop = s->n_tail + n - STOP_TAIL;
+        memmove(s->tail, s->tail + drop, s->n_tail - drop);
+        s->n_tail -= drop;
     }
-    memcpy(s->tail + kept, piece, n);
-    s->tail[kept + n] = 0;
+    memcpy(s->tail + s->n_tail, piece, n);
+    s->n_tail += n;
     for (int i = 0; i < j->cfg->n_stop; i++)
-        if (strstr(s->tail, j->cfg->stop[i])) return true;
+        if (memmem(s->tail, s->n_tail, j->cfg->stop[i], strlen(j->cfg->stop[i]))) return true;
     return false;
 }
 
