@@ -143,7 +143,7 @@ static void add_stats(const struct pass *p, struct update_stats *st, const struc
         if (logp) logp[k->seq - seq0][k->at] = k->logp;
         if (k->seq->old_logp) {
             double diff = fabs((double)k->logp - k->seq->old_logp[k->at]);
-            if (!(diff <= st->logp_diff_max)) st->logp_diff_max = diff;
+            if (diff > st->logp_diff_max || isnan(diff)) st->logp_diff_max = diff;
             st->logp_diff_mean += diff;
         }
         if (k->seq->masked) continue;
