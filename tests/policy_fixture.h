@@ -1,0 +1,29 @@
+/* tests/policy_fixture.h: tiny random policies, one of each shape the architecture takes.
+ *
+ * Sizes are odd on purpose. Numbers are large enough for distributions that are far from
+ * uniform, and the same on every machine.
+ */
+#ifndef TESTS_POLICY_FIXTURE_H
+#define TESTS_POLICY_FIXTURE_H
+
+#include "policy/model.h"
+
+enum policy_shape {
+    POLICY_PLAIN, /* q_proj, a dense layer, then experts in one group */
+    POLICY_LORA,  /* low-rank queries, limited groups, rope by halves, no shared expert */
+    POLICY_DENSE, /* no experts at all */
+    POLICY_TIED,  /* the embedding is the head, too */
+    N_POLICY_SHAPES
+};
+
+struct policy_fixture {
+    struct weights w;
+    struct model m;
+};
+
+/* With a backward and positions up to max_pos. End it with policy_fixture_clear. */
+void policy_fixture_init(struct policy_fixture *f, enum policy_shape shape,
+                         int vocab_size, int max_pos);
+void policy_fixture_clear(struct policy_fixture *f);
+
+#endif
