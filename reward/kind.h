@@ -27,6 +27,7 @@ struct draft {
     char op[DRAFT_MAX];     /* [n]: chain_sum's sign before each term */
     char word[DRAFT_MAX + 1];
     int64_t target; /* countdown's target; 1 for a descending number_sorting */
+    bool slip; /* spell_backward: the teacher gets it wrong */
 };
 
 /* The draws of one candidate: a stream and the place in it. */

@@ -8,11 +8,13 @@
 #include "reward/answer.h"
 #include "reward/kind.h"
 
-enum { P_LENGTH, P_LETTERS, N_PARAMS };
+enum { P_LENGTH, P_LETTERS, P_SLIPS, N_PARAMS };
 
 static const struct spec_param params[N_PARAMS] = {
     {"length", SPEC_RANGE, {1, DRAFT_MAX}, {3, 5}, NULL, false, "letters of a string"},
     {"letters", SPEC_INT, {2, 26}, {26, 26}, NULL, false, "drawn from a, b, c, ..."},
+    {"slips", SPEC_INT, {0, 100}, {0, 0}, NULL, false,
+     "percent of traces in which the teacher forgets to turn the word round"},
 };
 
 static bool draw(const struct spec_value *v, struct dice *dice, struct draft *d) {
@@ -20,25 +22,31 @@ static bool draw(const struct spec_value *v, struct dice *dice, struct draft *d)
     for (int i = 0; i < d->n; i++)
         d->word[i] = (char)('a' + dice_between(dice, 0, v[P_LETTERS].lo - 1));
     d->word[d->n] = 0;
+    d->slip = v[P_SLIPS].lo > 0 && dice_between(dice, 1, 100) <= v[P_SLIPS].lo;
     return true;
 }
 
 static void key(const struct draft *d, struct buf *out) { buf_puts(out, d->word); }
 
-/* `1s2t3o;3o2t1s`: the place before its letter, so that the way back is a lookup. */
+/* `1s2t3o;3o2t1s`: the place before its letter, so that the way back is a lookup. With
+ * `slips`, some teachers forget to turn round: `1s2t3o;1s2t3o`, answer `sto`. Learning to
+ * imitate them is learning to be wrong as often. */
 static void write_texts(const struct spec_value *v, const struct draft *d,
                         struct problem_text *t) {
     (void)v;
-    struct buf think = {0};
+    struct buf think = {0}, answer = {0};
     for (int i = 0; i < d->n; i++) buf_printf(&think, "%d%c", i + 1, d->word[i]);
     buf_puts(&think, ";");
-    for (int i = d->n - 1; i >= 0; i--) {
+    for (int k = 0; k < d->n; k++) {
+        int i = d->slip ? k : d->n - 1 - k;
         buf_printf(&think, "%d%c", i + 1, d->word[i]);
-        buf_push(&t->gold, &d->word[i], 1);
+        buf_push(&answer, &d->word[i], 1);
     }
+    for (int i = d->n - 1; i >= 0; i--) buf_push(&t->gold, &d->word[i], 1);
     buf_printf(&t->prompt, "rev %s", d->word);
-    kind_push_trace(&t->trace, buf_text(&think), buf_text(&t->gold));
+    kind_push_trace(&t->trace, buf_text(&think), buf_text(&answer));
     buf_clear(&think);
+    buf_clear(&answer);
 }
 
 /* All letters, whatever `letters` is: sets of any size can then share a tokenizer. */
