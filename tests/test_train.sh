@@ -141,6 +141,6 @@ killed() {
     wait $pid
 }
 t "a run that is killed" 137 '' killed
-t "can be looked at" 0 '^ +3 sft ' "$HONE" show killed
+t "can be looked at" 0 '^step 3: stage 1' "$HONE" show killed --step 3
 t "and replaced" 0 '' train killed "${short[@]}" --overwrite
 finish
