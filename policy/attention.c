@@ -54,15 +54,18 @@ struct block {
     size_t ld;
 };
 
-/* Fills b with up to block_rows rows from (*job, *row) on; advances both. */
+/* Fills b with up to block_rows rows from (*job, *row) on; advances both. A job is cut at
+ * multiples of block_rows of its own rows, whatever stands before it: the gradient of a key
+ * is summed part by part, and must not show who shared its block. */
 static void next_block(struct block *b, const struct attn_job **job,
                        const struct attn_job *end, int *row) {
-    int room = block_rows(b->m), widest = 0;
+    int max = block_rows(b->m), room = max, widest = 0;
     b->n_parts = b->n = 0;
     b->prefix = &(*job)->prefix;
-    while (*job < end && room > 0 && (*job)->prefix.rows == b->prefix->rows &&
+    while (*job < end && (*job)->prefix.rows == b->prefix->rows &&
            (*job)->prefix.n == b->prefix->n) {
-        int left = (*job)->n_rows - *row, n = left < room ? left : room;
+        int left = (*job)->n_rows - *row, n = left < max ? left : max;
+        if (n > room) break;
         struct part *p = &b->part[b->n_parts++];
         *p = (struct part){*job, b->n, n, (*job)->first + *row, (*job)->first + *row + n};
         if (p->keys > widest) widest = p->keys;

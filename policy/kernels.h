@@ -82,6 +82,7 @@ struct kernels {
 
 struct adamw_rates {
     float beta1, beta2, eps, clip;
+    float rest1, rest2; /* 1 - beta1, 1 - beta2, rounded once */
     float decay;   /* lr * weight_decay */
     float step;    /* lr / (1 - beta1^t) */
     float v_scale; /* 1 / sqrt(1 - beta2^t) */

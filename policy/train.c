@@ -25,6 +25,7 @@ struct train_space {
     float *aux;     /* [R][E] */
     int *head_row;  /* [R] rows that have a target */
     float *xh, *xhn, *dxhn, *rstd_h; /* their hidden states, normed, its gradient */
+    float *tied; /* [V][D] the embedding's gradient where the head is tied to it */
     float *logits;
     int chunk; /* target rows whose logits are held at once */
     struct shard *shard;
@@ -77,6 +78,8 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
     t->chunk = LOGITS_MAX / c->vocab_size > 16 ? LOGITS_MAX / c->vocab_size : 16;
     if (t->chunk > max_rows) t->chunk = max_rows;
     t->logits = mem_new((size_t)t->chunk * V + PANEL, sizeof(float));
+    if (c->tie_word_embeddings)
+        t->tied = mem_new(V * (size_t)c->hidden_size, sizeof(float));
     t->shard = mem_new((size_t)n_threads, sizeof *t->shard);
     t->thread = mem_new((size_t)n_threads, sizeof *t->thread);
     for (int i = 0; i < n_threads; i++) {
@@ -101,7 +104,7 @@ void train_space_free(struct train_space *t) {
     }
     void *owned[] = {t->acts,     t->acts_mem, t->work_mem, t->x_last, t->dx[0],  t->dx[1],
                      t->panels,   t->pos,      t->aux,      t->head_row, t->xh,   t->xhn,
-                     t->dxhn,     t->rstd_h,   t->logits,   t->shard,  t->thread, t->job,
+                     t->dxhn,     t->rstd_h,   t->tied,   t->logits,   t->shard,  t->thread, t->job,
                      t->ticket,   t->load};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     mem_free(t);
@@ -364,13 +367,21 @@ static void head_backward(const struct pass *p, int me, float *dx) {
                          p->grad + m->final_norm.grad);
 }
 
+void train_finish(struct train_space *t, float *grad) {
+    size_t n = (size_t)t->m->cfg.vocab_size * (size_t)t->m->cfg.hidden_size;
+    if (!t->tied || !grad) return;
+    t->m->k->add(grad + t->m->embed_grad, t->tied, n);
+    memset(t->tied, 0, n * sizeof *t->tied);
+}
+
 /* Rows of the table in batch order; each thread owns a slice of the columns. */
 static void embed_backward(const struct pass *p, int me, const float *dx) {
     struct train_space *t = p->t;
     size_t D = (size_t)t->m->cfg.hidden_size, T = (size_t)t->n_threads;
     size_t c0 = D * (size_t)me / T, c1 = D * (size_t)(me + 1) / T;
+    float *out = t->tied ? t->tied : p->grad + t->m->embed_grad;
     for (int i = 0; i < p->b->n_rows; i++)
-        t->m->k->add(p->grad + t->m->embed_grad + (size_t)p->b->id[i] * D + c0,
+        t->m->k->add(out + (size_t)p->b->id[i] * D + c0,
                      dx + (size_t)i * D + c0, c1 - c0);
 }
 

@@ -44,6 +44,10 @@ void train_space_free(struct train_space *t);
 void train_pass(struct train_space *t, const struct batch *b, const struct sampler *s,
                 train_loss loss, void *ctx, double aux_scale, float *grad);
 
+/* Ends a step of one or more passes: adds what they left aside (the embedding's part where
+ * the head is tied to it, so that the cut into passes does not show) to grad. */
+void train_finish(struct train_space *t, float *grad);
+
 /* Logits [n_rows][V] of every row, for tests and tools. */
 void train_logits(struct train_space *t, const struct batch *b, float *logits);
 

@@ -3,10 +3,16 @@
 
 #include "base/fmath.h"
 
+#define LOG_RATIO_MAX 80.0 /* beyond it exp and its products leave what f32 can hold */
+
+static double clamp(double x) {
+    return x > LOG_RATIO_MAX ? LOG_RATIO_MAX : x < -LOG_RATIO_MAX ? -LOG_RATIO_MAX : x;
+}
+
 struct loss_token loss_grpo(const struct loss_config *c, float logp, float old_logp,
                             float ref_logp, double adv) {
     struct loss_token t = {0};
-    double r = fmath_exp((double)logp - old_logp), grad = 0;
+    double r = fmath_exp(clamp((double)logp - old_logp)), grad = 0;
     double clipped = r < 1 - c->epsilon        ? 1 - c->epsilon
                      : r > 1 + c->epsilon_high ? 1 + c->epsilon_high
                                                : r;
@@ -20,7 +26,7 @@ struct loss_token loss_grpo(const struct loss_config *c, float logp, float old_l
         grad = -r * adv;
     }
     if (c->beta != 0) {
-        double d = (double)ref_logp - logp, e = fmath_exp(d);
+        double d = clamp((double)ref_logp - logp), e = fmath_exp(d);
         t.kl = e - d - 1;
         t.loss += c->beta * t.kl;
         grad += c->beta * (1 - e);

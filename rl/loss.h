@@ -19,7 +19,7 @@ struct loss_config {
     double epsilon, epsilon_high, beta;
 };
 
-/* One token's part; all finite for finite input. */
+/* One token's part; all finite for finite input (log ratios are held within 80). */
 struct loss_token {
     double loss; /* policy part + beta kl */
     double kl;   /* k3, 0 where beta is 0 */

@@ -76,6 +76,8 @@ void optimizer_step(struct optimizer *o, const struct weights *w, const struct k
     struct adamw_rates rates = {
         .beta1 = (float)c->beta1,
         .beta2 = (float)c->beta2,
+        .rest1 = (float)(1 - c->beta1),
+        .rest2 = (float)(1 - c->beta2),
         .eps = (float)c->epsilon,
         .clip = (float)clip,
         .step = (float)(lr / (1 - fmath_pow(c->beta1, t))),

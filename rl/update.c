@@ -192,6 +192,7 @@ void update_gradient(struct update *u, const struct update_config *cfg,
         i += n;
     }
     flush(&p, logp, seq, grad, stats);
+    train_finish(u->space, grad);
     double n = stats->n_tokens > 0 ? (double)stats->n_tokens : 1;
     stats->kl /= n;
     stats->entropy /= n;

@@ -26,7 +26,7 @@ struct update_config {
     struct loss_config loss;
     struct sampler sampler; /* log-probabilities are under it */
     int max_completion_length;
-    double router_aux_loss_coef;
+    double router_aux_loss_coef; /* a shared prompt counts as a sequence of its own */
     bool share_prompts; /* neighbours with the same prompt share its rows */
 };
 

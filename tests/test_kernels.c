@@ -639,6 +639,8 @@ static void test_sum_squares_sees_what_is_not_finite(void **state) {
 
 static const struct adamw_rates rates = {.beta1 = 0.9f,
                                          .beta2 = 0.95f,
+                                         .rest1 = 0.1f,
+                                         .rest2 = 0.05f,
                                          .eps = 1e-8f,
                                          .clip = 0.25f,
                                          .decay = 1e-3f,

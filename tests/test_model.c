@@ -155,6 +155,7 @@ static void test_gradients_agree_with_transformers(void **state) {
         float *grad = mem_new(f.w.n_data, sizeof *grad);
         struct mean_loss loss = {.n = count_targets(&f.b)};
         train_pass(t, &f.b, &plain_sampler, mean_loss, &loss, 0, grad);
+        train_finish(t, grad);
         check_gradients(&f, golden[g], grad);
         mem_free(grad);
         train_space_free(t);

@@ -419,8 +419,7 @@ static void check_cuts(enum policy_shape shape, enum loss_type type) {
             memset(cut, 0, n * sizeof *cut);
             struct update_stats b = measure(&s, max, threads, cut);
             assert_memory_equal(&a, &b, sizeof a);
-            bool same = memcmp(cut, whole, n * sizeof *cut) == 0;
-            if (shape == POLICY_TIED ? !(distance(whole, cut, n) < 1e-6) : !same)
+            if (memcmp(cut, whole, n * sizeof *cut) != 0)
                 fail_msg("shape %d: passes of %d rows, %d threads: another gradient",
                          shape, max, threads);
         }
@@ -435,12 +434,6 @@ static void test_cut_into_passes_does_not_show(void **state) {
     check_cuts(POLICY_PLAIN, LOSS_GRPO);
     check_cuts(POLICY_LORA, LOSS_DR_GRPO);
     check_cuts(POLICY_DENSE, LOSS_DAPO);
-}
-
-/* A tied table sums the head's and the embedding's gradients pass by pass, so the order
- * of its sum, and only that, does depend on the cut. */
-static void test_cut_into_passes_hardly_shows_with_a_tied_head(void **state) {
-    (void)state;
     check_cuts(POLICY_TIED, LOSS_DAPO);
 }
 
@@ -727,7 +720,6 @@ int main(void) {
         cmocka_unit_test(test_gradient_of_sft_matches_central_differences),
         cmocka_unit_test(test_masked_sequences_move_nothing),
         cmocka_unit_test(test_cut_into_passes_does_not_show),
-        cmocka_unit_test(test_cut_into_passes_hardly_shows_with_a_tied_head),
         cmocka_unit_test(test_shared_prompts_agree_with_whole_sequences),
         cmocka_unit_test(test_expert_load_counts_every_row),
         cmocka_unit_test(test_adamw_agrees_with_torch),

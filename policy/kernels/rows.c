@@ -193,7 +193,7 @@ double K(k_sum_squares)(const float *x, size_t n) {
 void K(k_adamw)(float *w, float *m, float *v, const float *g, size_t n,
                 const struct adamw_rates *r) {
     struct vf b1 = vf_set1(r->beta1), b2 = vf_set1(r->beta2), clip = vf_set1(r->clip);
-    struct vf a1 = vf_set1(1.0f - r->beta1), a2 = vf_set1(1.0f - r->beta2);
+    struct vf a1 = vf_set1(r->rest1), a2 = vf_set1(r->rest2);
     struct vf eps = vf_set1(r->eps), vs = vf_set1(r->v_scale);
     struct vf keep = vf_set1(1.0f - r->decay), step = vf_set1(-r->step);
     for (size_t j = 0; j < n; j += 16) {
