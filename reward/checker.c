@@ -103,6 +103,7 @@ static void score_partial(const struct problem *p, const char *text, size_t n,
     size_t n_answer;
     score_answer(p, text, n, out);
     if (out->status != VERDICT_OK || out->score >= 1) return;
+    if (kind_find(p->kind)->many_answers) return;
     const char *answer = checker_answer_span(text, n, &n_answer);
     double share = share_in_place(p->gold, answer, n_answer);
     verdict_set(out, VERDICT_OK, share, "%.0f %% in place", 100 * share);

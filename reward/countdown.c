@@ -270,5 +270,6 @@ const struct kind kind_countdown = {
     .alphabet = alphabet,
     .row = row,
     .retrace = retrace,
+    .many_answers = true,
     .score = score,
 };

@@ -77,6 +77,8 @@ struct kind {
     /* Writes the trace of a row that came without, from its prompt. NULL: no teacher. */
     void (*retrace)(const struct spec_value *v, const char *prompt, struct buf *trace);
 
+    bool many_answers; /* the gold is not the one right answer, so nothing is half right */
+
     /* Scores the trimmed answer (n bytes, n > 0). */
     void (*score)(const struct problem *p, const char *answer, size_t n,
                   struct verdict *out);

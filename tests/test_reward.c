@@ -28,7 +28,8 @@ static struct verdict score(const char *checker, const char *kind, const char *g
     memset(&v, 0x5a, sizeof v);
     checker_score(find(checker), &p, text, n, &v);
     assert_true(v.status < VERDICT_N_STATUS);
-    assert_true(v.score == 0 || v.score == 1);
+    bool graded = strcmp(checker, "partial") == 0;
+    assert_true(v.score == 0 || v.score == 1 || (graded && v.score > 0 && v.score < 1));
     assert_true(v.status == VERDICT_OK || v.score == 0);
     assert_true(v.ms >= 0);
     assert_non_null(memchr(v.detail, 0, sizeof v.detail));
@@ -428,7 +429,31 @@ static void test_checkers_are_found_by_name(void **state) {
     assert_int_equal(err.code, EX_CONFIG);
     assert_non_null(strstr(err.msg, "\"format\""));
     assert_null(checker_name_at(-1));
-    assert_null(checker_name_at(2));
+    assert_string_equal(checker_name_at(2), "partial");
+    assert_null(checker_name_at(3));
+}
+
+static double partial(const char *kind, const char *gold, const char *answer) {
+    char text[256];
+    snprintf(text, sizeof text, "<think></think><answer>%s</answer>", answer);
+    return score("partial", kind, gold, text, strlen(text)).score;
+}
+
+/* Characters in their place, or words where the gold has several. */
+static void test_partial_gives_part_for_part_of_the_answer(void **state) {
+    (void)state;
+    assert_float_equal(partial("spell_backward", "cwom", "cwom"), 1, 0);
+    assert_float_equal(partial("spell_backward", "cwom", "cwam"), 0.75, 0);
+    assert_float_equal(partial("spell_backward", "cwom", "cw"), 0.5, 0);
+    assert_float_equal(partial("spell_backward", "cwom", "cwomm"), 0.8, 1e-12);
+    assert_float_equal(partial("spell_backward", "cwom", "mowc"), 0, 0);
+    assert_float_equal(partial("spell_backward", "cwom", "3"), 0, 0); /* unparsable */
+    assert_float_equal(partial("chain_sum", "132", "135"), 2.0 / 3, 1e-12);
+    assert_float_equal(partial("number_sorting", "5 10 99", "5 10 99"), 1, 0);
+    assert_float_equal(partial("number_sorting", "5 10 99", "5 9 99"), 2.0 / 3, 1e-12);
+    assert_float_equal(partial("number_sorting", "5 10 99", "5"), 1.0 / 3, 1e-12);
+    assert_float_equal(partial("countdown", "19,35,44=>98", "19+35"), 0, 0);
+    assert_float_equal(partial("countdown", "19,35,44=>98", "19+35+44"), 1, 0);
 }
 
 static void test_verdicts_have_names_and_failures(void **state) {
@@ -464,6 +489,7 @@ int main(void) {
         cmocka_unit_test(test_format_wants_two_blocks_and_nothing_else),
         cmocka_unit_test(test_checkers_survive_random_bytes),
         cmocka_unit_test(test_checkers_are_found_by_name),
+        cmocka_unit_test(test_partial_gives_part_for_part_of_the_answer),
         cmocka_unit_test(test_verdicts_have_names_and_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
