@@ -178,6 +178,13 @@ static int check_stage_name(const struct experiment *x, int i, const char *where
 
 static int check_stage_values(const struct experiment_stage *s, const char *where,
                               struct err *err) {
+    bool filtered = s->top_k > 0 || s->top_p < 1 || s->min_p > 0;
+    if (filtered && (s->num_iterations > 1 || s->beta > 0))
+        return err_set(err, EX_CONFIG,
+                       "%s: top_k, top_p and min_p keep a set of tokens that later iterations "
+                       "and the reference would not keep; use num_iterations 1 and beta 0 "
+                       "with them",
+                       where);
     if (s->type == STAGE_SFT) return 0;
     if (s->epsilon_high < 0 && s->epsilon_high != -1)
         return err_set(err, EX_CONFIG,

@@ -80,6 +80,8 @@ set_ "a temperature of 0" 78 'temperature=0: must be above 0' grpo.temperature=0
 set_ "one generation" 78 'at least 2: a sample alone has no group' grpo.num_generations=1
 set_ "a thousand million episodes" 78 'more than the [0-9]+ episodes' \
     grpo.num_prompts=100000000 grpo.num_generations=10
+set_ "a filter with two iterations" 78 'use num_iterations 1 and beta 0' grpo.top_k=5 \
+    grpo.num_iterations=2
 set_ "an unknown checker" 78 'no checker "anser"; the nearest is "answer"' \
     'reward.checkers[0].checker=anser'
 set_ "an unknown word" 78 'must be "grpo", "dr_grpo" or "dapo", found "gspo"' grpo.loss_type=gspo
