@@ -26,6 +26,10 @@ static void pack(struct engine *e, bool trains) {
 int engine_load(struct engine *e, const char *dir, bool trains, struct err *err) {
     if (folder_load_weights(&e->w, dir, err) != 0) return -1;
     if (folder_load_tokenizer(&e->tok, dir, &e->w.cfg, err) != 0) return -1;
+    if (tokenizer_eos(e->tok) < 0)
+        return err_set(err, EX_DATAERR,
+                       "%s/tokenizer.json: has no token <eos>, so that no completion could end",
+                       dir);
     pack(e, trains);
     return 0;
 }
@@ -50,9 +54,17 @@ static int checked(const struct engine *e, const char *what, const char *text, c
     if (n > max)
         return err_set(err, EX_DATAERR, "the %s '%.60s' has %d tokens, %d fit", what, text, n,
                        max);
-    for (int i = 0; i < n; i++)
-        if (id[i] == tokenizer_unk(e->tok))
-            return err_set(err, EX_DATAERR,
+    if (n < 1) return err_set(err, EX_DATAERR, "the %s '%.60s' has no tokens", what, text);
+    bool unknown = false;
+    for (int i = 0; i < n; i++) unknown |= id[i] == tokenizer_unk(e->tok);
+    if (tokenizer_unk(e->tok) < 0) { /* what it does not know, it drops */
+        struct buf back = {0};
+        tokenizer_decode(e->tok, id, n, true, &back);
+        unknown = strcmp(buf_text(&back), text) != 0;
+        buf_clear(&back);
+    }
+    if (unknown)
+        return err_set(err, EX_DATAERR,
                            "the %s '%.60s' has a character that the tokenizer does not know",
                            what, text);
     return n;
@@ -81,7 +93,8 @@ int engine_default_completion(const struct engine *e) {
     return e->m.max_pos < 512 ? e->m.max_pos / 2 : 256;
 }
 
-struct rollout *engine_rollout(const struct engine *e, int max_completion) {
-    return rollout_new(&e->m, e->tok, engine_max_prompt(e, max_completion), max_completion,
-                       MAX_BATCH, e->n_threads);
+struct rollout *engine_rollout(const struct engine *e, int max_prompt, int max_completion,
+                               long n) {
+    return rollout_new(&e->m, e->tok, max_prompt, max_completion,
+                       n < MAX_BATCH ? (int)n : MAX_BATCH, e->n_threads);
 }

@@ -40,9 +40,10 @@ MUST_USE int engine_encode_prompt(const struct engine *e, const char *prompt, in
 MUST_USE int engine_encode_completion(const struct engine *e, const char *text, int *id, int max,
                                       struct err *err);
 
-/* Buffers for completions of up to max_completion tokens after the longest prompt that
- * leaves room for them; caller frees with rollout_free. */
-struct rollout *engine_rollout(const struct engine *e, int max_completion);
+/* Buffers for completions of up to max_completion tokens after prompts of up to max_prompt,
+ * for at most n of them at a time; caller frees with rollout_free. */
+struct rollout *engine_rollout(const struct engine *e, int max_prompt, int max_completion,
+                               long n);
 
 /* The longest prompt, in tokens, that leaves room for a completion. */
 int engine_max_prompt(const struct engine *e, int max_completion);

@@ -8,8 +8,8 @@
 
 struct eval_options {
     const char *model, *problems, *isa;
-    int samples, threads, max_completion_length, top_k;
-    double temperature, top_p, min_p, seed;
+    int samples, threads, max_completion_length, top_k, seed;
+    double temperature, top_p, min_p;
     bool json;
 };
 
@@ -52,7 +52,10 @@ static int eval(struct eval_options *o, struct engine *e, struct err *err) {
                 "positions", o->max_completion_length, e->m.max_pos);
         goto out;
     }
-    rollout = engine_rollout(e, o->max_completion_length);
+    int longest = evaluate_longest_prompt(e, set, o->max_completion_length, err);
+    if (longest < 0) goto out;
+    rollout = engine_rollout(e, longest, o->max_completion_length,
+                             (long)problem_set_size(set) * o->samples);
     struct eval_config c = {.k = o->samples, .temperature = o->temperature, .top_p = o->top_p,
                             .min_p = o->min_p, .top_k = o->top_k, .seed = (uint64_t)o->seed,
                             .max_completion_length = o->max_completion_length};
@@ -84,7 +87,7 @@ int cmd_eval(int argc, char **argv) {
          .help = "keep tokens above P times the best"},
         {"--max-completion-length", ARG_INT, &o.max_completion_length, 1, 1e6,
          .value_name = "N", .help = "tokens a completion may take (default 256, or half of a shorter model)"},
-        {"--seed", ARG_DOUBLE, &o.seed, 0, 9007199254740992.0, .value_name = "S",
+        {"--seed", ARG_INT, &o.seed, 0, INT_MAX, .value_name = "S",
          .help = "of the generated problems and the draws (default 0)"},
         {"--threads", ARG_INT, &o.threads, 1, 256, .value_name = "N",
          .help = "threads (default: all processors)"},
@@ -98,6 +101,10 @@ int cmd_eval(int argc, char **argv) {
     struct err err = {0};
     int code;
     if (args_parse(&args, argc, argv, &code) != 0) return code;
+    if (o.temperature > 0 && o.temperature < 1e-6) {
+        fprintf(stderr, "hone eval: --temperature: must be 0 or at least 1e-6\n");
+        return EX_USAGE;
+    }
     if (o.temperature < 0) o.temperature = o.samples == 1 ? 0 : 1;
     if (eval(&o, &e, &err) == 0) return EX_OK;
     fprintf(stderr, "hone eval: %s\n", err.msg);

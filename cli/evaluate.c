@@ -95,6 +95,24 @@ static int run_all(struct eval_run *v, struct rollout *r, int per_chunk, eval_ea
     return 0;
 }
 
+int evaluate_longest_prompt(const struct engine *e, const struct problem_set *set,
+                            int max_completion, struct err *err) {
+    struct arena arena = {0};
+    int max = engine_max_prompt(e, max_completion), longest = 1;
+    int *id = mem_new((size_t)max, sizeof *id);
+    for (int i = 0; i < problem_set_size(set) && longest > 0; i++) {
+        struct problem p;
+        arena_reset(&arena);
+        problem_set_get(set, i, &arena, &p);
+        int n = engine_encode_prompt(e, p.prompt, id, max, err);
+        if (n < 0) longest = err_prefix(err, "problem %d of %s", i, problem_set_spec(set));
+        if (n > longest && longest > 0) longest = n;
+    }
+    mem_free(id);
+    arena_clear(&arena);
+    return longest;
+}
+
 int evaluate(const struct engine *e, struct rollout *r, const struct problem_set *set,
              const struct eval_config *cfg, eval_each each, void *ctx, struct eval_result *out,
              struct err *err) {

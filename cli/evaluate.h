@@ -44,6 +44,11 @@ struct eval_sample {
 /* Returns 0 to go on, -1 with err to stop. */
 typedef int (*eval_each)(void *ctx, const struct eval_sample *s, struct err *err);
 
+/* The longest prompt of a set that ends, in tokens. -1 with the problem's number in err where
+ * one does not encode or leaves no room for max_completion tokens. */
+MUST_USE int evaluate_longest_prompt(const struct engine *e, const struct problem_set *set,
+                                     int max_completion, struct err *err);
+
 /* Draws and scores all problems of the set. each may be NULL. */
 MUST_USE int evaluate(const struct engine *e, struct rollout *r, const struct problem_set *set,
                       const struct eval_config *cfg, eval_each each, void *ctx,

@@ -59,8 +59,8 @@ static const struct field EVAL[] = {
      .help = "every N steps of a stage and at its ends; 0: at its ends"},
     {"samples", FIELD_INT, AT(experiment, eval.samples), 0, 4096, "0",
      .help = "sampled completions a problem at stage ends; 0: greedy only"},
-    {"temperature", FIELD_DOUBLE, AT(experiment, eval.temperature), 0, 100, "1",
-     .above_min = true, .help = "of those samples"},
+    {"temperature", FIELD_DOUBLE, AT(experiment, eval.temperature), 1e-6, 100, "1",
+     .help = "of those samples"},
     {"max_completion_length", FIELD_INT, AT(experiment, eval.max_completion_length), 1,
      MAX_INT, "256", .help = "tokens"},
 };
@@ -93,8 +93,8 @@ static const struct field STAGE[] = {
      .help = "of AdamW"},
     {"adam_beta2", FIELD_DOUBLE, AT(experiment_stage, adam_beta2), 0, 0.999999, "0.999",
      .help = "of AdamW"},
-    {"adam_epsilon", FIELD_DOUBLE, AT(experiment_stage, adam_epsilon), 0, 1, "1e-8",
-     .above_min = true, .help = "of AdamW"},
+    {"adam_epsilon", FIELD_DOUBLE, AT(experiment_stage, adam_epsilon), 1e-15, 1, "1e-8",
+     .help = "of AdamW"},
     {"max_grad_norm", FIELD_DOUBLE, AT(experiment_stage, max_grad_norm), 0, INFINITY, "1",
      .help = "gradients are scaled down to it; 0: never"},
     {"router_bias_update_speed", FIELD_DOUBLE,
@@ -108,7 +108,7 @@ static const struct field STAGE[] = {
 };
 
 static const struct field SFT[] = {
-    {"batch_size", FIELD_INT, AT(experiment_stage, batch_size), 1, MAX_INT, "32",
+    {"batch_size", FIELD_INT, AT(experiment_stage, batch_size), 1, 1 << 20, "32",
      .help = "traces a step"},
     {"num_traces", FIELD_INT, AT(experiment_stage, num_traces), 0, MAX_INT, "0",
      .help = "distinct problems used; 0: as many as the steps visit"},
@@ -123,8 +123,8 @@ static const struct field GRPO[] = {
      .help = "updates from one batch of completions"},
     {"max_completion_length", FIELD_INT, AT(experiment_stage, max_completion_length), 1,
      MAX_INT, "256", .help = "tokens"},
-    {"temperature", FIELD_DOUBLE, AT(experiment_stage, temperature), 0, 100, "1",
-     .above_min = true, .help = "of sampling, and of the trained log-probabilities"},
+    {"temperature", FIELD_DOUBLE, AT(experiment_stage, temperature), 1e-6, 100, "1",
+     .help = "of sampling, and of the trained log-probabilities"},
     {"top_p", FIELD_DOUBLE, AT(experiment_stage, top_p), 0, 1, "1", .above_min = true,
      .help = "keep the likeliest tokens of this mass; 1: all"},
     {"min_p", FIELD_DOUBLE, AT(experiment_stage, min_p), 0, 1, "0",

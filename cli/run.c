@@ -1,9 +1,13 @@
 /* cli/run.c: opens a run: everything is read and checked before the first file is made. */
 #include "cli/run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -76,8 +80,12 @@ static int find_max_rows(const struct run *r, int *max, struct err *err) {
     long rows = r->e.m.max_pos;
     for (int i = 0; i < r->x.n_stages; i++) {
         const struct experiment_stage *s = &r->x.stage[i];
-        if (s->max_tokens_per_microbatch > rows) rows = s->max_tokens_per_microbatch;
-        if (s->type != STAGE_GRPO) continue;
+        long step = s->type == STAGE_SFT ? (long)s->batch_size * r->e.m.max_pos : MAX_ROWS;
+        long budget = s->max_tokens_per_microbatch < step ? s->max_tokens_per_microbatch : step;
+        if (s->type != STAGE_GRPO) {
+            if (budget > rows) rows = budget;
+            continue;
+        }
         long family = r->e.m.max_pos + (s->num_generations - 1L) * s->max_completion_length;
         if (family > MAX_ROWS)
             return err_set(err, EX_CONFIG,
@@ -85,6 +93,9 @@ static int find_max_rows(const struct run *r, int *max, struct err *err) {
                            "max_completion_length %d may take %ld rows, a pass holds %d",
                            i, s->num_generations, s->max_completion_length, family,
                            MAX_ROWS);
+        step = s->num_prompts * family;
+        if (budget > step) budget = step;
+        if (budget > rows) rows = budget;
         if (family > rows) rows = family;
     }
     *max = rows > MAX_ROWS ? MAX_ROWS : (int)rows;
@@ -101,18 +112,30 @@ static int check_completion(const struct run *r, const char *where, int length,
 }
 
 static int make_buffers(struct run *r, struct err *err) {
-    int longest = r->eval ? r->x.eval.max_completion_length : 1, rows = 0;
-    if (check_completion(r, "eval", longest, err) != 0) return -1;
+    int length = r->x.eval.max_completion_length, longest = 1, prompt = 1, rows = 0;
+    long n = 1;
+    if (r->eval) {
+        int samples = r->x.eval.samples > 1 ? r->x.eval.samples : 1;
+        if (check_completion(r, "eval", length, err) != 0) return -1;
+        prompt = evaluate_longest_prompt(&r->e, r->eval, length, err);
+        if (prompt < 0) return err_prefix(err, "problems.eval");
+        longest = length;
+        n = (long)problem_set_size(r->eval) * samples;
+    }
     for (int i = 0; i < r->x.n_stages; i++) {
+        const struct experiment_stage *s = &r->x.stage[i];
         char where[32];
-        int length = r->x.stage[i].max_completion_length;
-        if (r->x.stage[i].type != STAGE_GRPO) continue;
+        if (s->type != STAGE_GRPO) continue;
         snprintf(where, sizeof where, "stages[%d]", i);
+        length = s->max_completion_length;
         if (check_completion(r, where, length, err) != 0) return -1;
         if (length > longest) longest = length;
+        if (engine_max_prompt(&r->e, length) > prompt) prompt = engine_max_prompt(&r->e, length);
+        if ((long)s->num_prompts * s->num_generations > n)
+            n = (long)s->num_prompts * s->num_generations;
     }
     if (find_max_rows(r, &rows, err) != 0) return -1;
-    r->rollout = engine_rollout(&r->e, longest);
+    r->rollout = engine_rollout(&r->e, prompt, longest, n);
     r->update = update_new(&r->e.m, rows, r->e.n_threads);
     optimizer_init(&r->opt, &r->e.w);
     return 0;
@@ -120,16 +143,63 @@ static int make_buffers(struct run *r, struct err *err) {
 
 /* What a run writes, and nothing else that may lie in the folder; run.db goes last, so that
  * a kill in between leaves what is still seen as a run. */
+static const char *const parts[] = {"experiment.json", "final",      "checkpoints",
+                                    "run.db-wal",      "run.db-shm", "run.db"};
+enum { N_PARTS = sizeof parts / sizeof *parts };
+
 static int remove_run(const char *dir, struct err *err) {
-    static const char *const part[] = {"experiment.json", "final",      "checkpoints",
-                                       "run.db-wal",      "run.db-shm", "run.db"};
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+    for (int i = 0; i < N_PARTS; i++) {
         char path[PATH_MAX];
-        if (file_join(path, sizeof path, dir, part[i], err) != 0 ||
+        if (file_join(path, sizeof path, dir, parts[i], err) != 0 ||
             checkpoint_remove_tree(path, err) != 0)
             return -1;
     }
     return 0;
+}
+
+/* Held until the process ends, so that two starts cannot write into one folder. */
+static int lock_folder(struct run *r, struct err *err) {
+    int fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return err_errno(err, EX_CANTCREAT, "open %s", r->dir);
+    r->lock = fd;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    return errno == EWOULDBLOCK
+               ? err_set(err, EX_TEMPFAIL, "%s: another hone train is writing there", r->dir)
+               : err_errno(err, EX_IOERR, "lock %s", r->dir);
+}
+
+/* A run may be replaced only as a whole, only when asked for, and never under the policy
+ * that the new one starts from. */
+static int clear_folder(struct run *r, const struct run_options *o, struct err *err) {
+    char path[PATH_MAX], real_out[PATH_MAX], real_model[PATH_MAX];
+    const char *found = NULL;
+    for (int i = 0; i < N_PARTS; i++) {
+        if (file_join(path, sizeof path, o->out, parts[i], err) != 0) return -1;
+        if (file_exists(path)) found = parts[i];
+    }
+    if (!found) return 0;
+    if (!o->overwrite)
+        return strcmp(found, "run.db") == 0
+                   ? err_set(err, EX_CANTCREAT,
+                             "%s: there is a run in this folder; choose another --out, or "
+                             "replace it with --overwrite",
+                             o->out)
+                   : err_set(err, EX_CANTCREAT,
+                             "%s: there is already %s in this folder; choose another --out, or "
+                             "replace what is there with --overwrite",
+                             o->out, found);
+    if (strcmp(found, "run.db") == 0) {
+        struct db *old; /* only a run of ours is removed */
+        if (db_open_readonly(&old, path, err) != 0) return -1;
+        db_close(old);
+    }
+    size_t n = realpath(o->out, real_out) ? strlen(real_out) : 0;
+    if (r->x.model.path[0] && n > 0 && realpath(r->x.model.path, real_model) &&
+        strncmp(real_model, real_out, n) == 0 && (real_model[n] == '/' || real_model[n] == 0))
+        return err_set(err, EX_CONFIG,
+                       "--overwrite: would remove %s, the policy that model.path starts from",
+                       r->x.model.path);
+    return remove_run(o->out, err);
 }
 
 static int write_files(struct run *r, const char *db, const char *json, struct err *err) {
@@ -148,8 +218,8 @@ static int write_files(struct run *r, const char *db, const char *json, struct e
     return rc;
 }
 
-/* The folder must hold no run, unless that may be replaced. What fails here leaves nothing
- * behind. */
+/* The folder must hold no run, unless that may be replaced. What fails after that leaves
+ * nothing of this run behind. */
 static int make_folder(struct run *r, const struct run_options *o, struct err *err) {
     char db[PATH_MAX], json[PATH_MAX];
     bool fresh = !file_exists(o->out);
@@ -157,19 +227,9 @@ static int make_folder(struct run *r, const struct run_options *o, struct err *e
     if (file_join(db, sizeof db, o->out, "run.db", err) != 0 ||
         file_join(json, sizeof json, o->out, "experiment.json", err) != 0)
         return -1;
-    if (file_exists(db) && !o->overwrite)
-        return err_set(err, EX_CANTCREAT,
-                       "%s: there is a run in this folder; choose another --out, or replace it "
-                       "with --overwrite",
-                       o->out);
-    if (file_exists(db)) {
-        struct db *old; /* only a run of ours is removed */
-        if (db_open_readonly(&old, db, err) != 0) return -1;
-        db_close(old);
-        if (remove_run(o->out, err) != 0) return -1;
-    }
     if (file_mkdirs(o->out, err) != 0) return -1;
     if (access(o->out, W_OK) != 0) return err_errno(err, EX_CANTCREAT, "write into %s", o->out);
+    if (lock_folder(r, err) != 0 || clear_folder(r, o, err) != 0) return -1;
     if (write_files(r, db, json, err) == 0) return 0;
     db_close(r->db);
     r->db = NULL;
@@ -200,5 +260,6 @@ void run_close(struct run *r) {
     optimizer_clear(&r->opt);
     arena_clear(&r->arena);
     mem_free(r->order.index);
+    if (r->lock > 0) close(r->lock);
     engine_clear(&r->e);
 }

@@ -40,6 +40,7 @@ struct run {
     struct arena arena; /* the step's */
     int step;           /* steps done, over all stages */
     uint64_t hash;      /* of the weights now */
+    int lock;           /* descriptor of the locked folder; 0: none */
     struct db_metric metric[RUN_MAX_METRICS];
     int n_metrics;
     long gen_tokens; /* sampled in GRPO stages */
@@ -81,6 +82,9 @@ void run_metric(struct run *r, const char *name, double value);
 /* Clips, checks and applies opt.grad; -1 never, 1 when the gradient is not finite and the
  * weights were left alone. Leaves grad_norm in *norm. */
 int run_apply(struct run *r, const struct experiment_stage *s, double lr, double *norm);
+
+/* False once an update has left a weight that is not finite: the run cannot go on. */
+bool run_weights_finite(const struct run *r);
 
 /* Writes the step's result, moves r->step and r->hash on, saves a checkpoint when one is
  * due. refusal NULL: done. */

@@ -60,6 +60,10 @@ int run_apply(struct run *r, const struct experiment_stage *s, double lr, double
     return 0;
 }
 
+bool run_weights_finite(const struct run *r) {
+    return isfinite(r->e.k->sum_squares(r->e.w.data, r->e.w.n_data));
+}
+
 /* How far the busiest expert is above its share: max load / mean load - 1, over layers. */
 static double max_violation(const struct run *r) {
     const struct policy_config *c = &r->e.w.cfg;
@@ -84,6 +88,11 @@ static int save_checkpoint(struct run *r, struct err *err) {
 
 int run_end_step(struct run *r, const struct experiment_stage *s, struct db_step *row,
                  const char *refusal, double wall_s, struct err *err) {
+    if (!refusal && !run_weights_finite(r))
+        return err_set(err, EX_SOFTWARE,
+                       "step %d: the update left weights that are not finite; lower "
+                       "learning_rate, or see the last checkpoint in %s/checkpoints",
+                       row->step, r->dir);
     run_metric(r, "learning_rate", row->learning_rate);
     run_metric(r, "max_vio/mean", max_violation(r));
     run_metric(r, "step_time", wall_s);

@@ -1,4 +1,5 @@
 /* cli/sample.c: `hone sample`: completions of one prompt, to read. */
+#include <limits.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -9,8 +10,8 @@
 
 struct sample_options {
     const char *model, *prompt, *isa;
-    int n, threads, max_completion_length, top_k;
-    double temperature, top_p, min_p, seed;
+    int n, threads, max_completion_length, top_k, seed;
+    double temperature, top_p, min_p;
 };
 
 static void print_trace(const struct engine *e, const struct sample_options *o,
@@ -43,7 +44,7 @@ static int sample(struct sample_options *o, struct engine *e, struct err *err) {
     id = mem_new((size_t)max, sizeof *id);
     int n = engine_encode_prompt(e, o->prompt, id, max, err);
     if (n < 0) goto out;
-    rollout = engine_rollout(e, o->max_completion_length);
+    rollout = engine_rollout(e, n, o->max_completion_length, o->n);
     struct rollout_config rc_ = {
         .sampler = {o->temperature, o->top_k, o->top_p, o->min_p},
         .max_completion_length = o->max_completion_length,
@@ -78,7 +79,7 @@ int cmd_sample(int argc, char **argv) {
          .help = "keep tokens above P times the best"},
         {"--max-completion-length", ARG_INT, &o.max_completion_length, 1, 1e6,
          .value_name = "N", .help = "tokens a completion may take (default 256, or half of a shorter model)"},
-        {"--seed", ARG_DOUBLE, &o.seed, 0, 9007199254740992.0, .value_name = "S",
+        {"--seed", ARG_INT, &o.seed, 0, INT_MAX, .value_name = "S",
          .help = "of the draws (default 0)"},
         {"--threads", ARG_INT, &o.threads, 1, 256, .value_name = "N",
          .help = "threads (default: all processors)"},
@@ -91,6 +92,10 @@ int cmd_sample(int argc, char **argv) {
     struct err err = {0};
     int code;
     if (args_parse(&args, argc, argv, &code) != 0) return code;
+    if (o.temperature > 0 && o.temperature < 1e-6) {
+        fprintf(stderr, "hone sample: --temperature: must be 0 or at least 1e-6\n");
+        return EX_USAGE;
+    }
     if (sample(&o, &e, &err) == 0) return EX_OK;
     fprintf(stderr, "hone sample: %s\n", err.msg);
     return err.code;

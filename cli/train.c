@@ -1,6 +1,7 @@
 /* cli/train.c: `hone train`: the stages in order, then the model folder and a table. */
 #include <limits.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,6 +98,7 @@ int cmd_train(int argc, char **argv) {
     struct err err = {0};
     int code;
     if (args_parse(&args, argc, argv, &code) != 0) return code;
+    signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away ends nothing */
     o.set = set.item;
     o.n_set = set.n;
     code = EX_OK;

@@ -180,6 +180,7 @@ void update_gradient(struct update *u, const struct update_config *cfg,
     long all = 0;
     *stats = (struct update_stats){0};
     for (int i = 0; i < n_seqs; i++) {
+        CHECK(seq[i].n_prompt >= 1 && seq[i].n >= 1);
         all += seq[i].n;
         p.n_count += seq[i].masked ? 0 : seq[i].n;
     }

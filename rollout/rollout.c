@@ -143,6 +143,7 @@ static void start_sample(struct job *j, struct worker *w) {
 /* Adds the token's text to the tail; true when a stop string is now in it. */
 static bool hits_stop(const struct job *j, struct sample *s, int id) {
     size_t n;
+    if (id >= tokenizer_vocab_size(j->r->tok)) return false; /* a row beyond the vocabulary */
     const char *piece = tokenizer_piece(j->r->tok, id, &n);
     if (n > STOP_TAIL / 2) {
         piece += n - STOP_TAIL / 2;

@@ -76,7 +76,7 @@ set_ "a string for a number" 78 'grpo.beta=high: must be a number, found a strin
 set_ "a fraction for an integer" 78 'seed=1.5: must be a whole number' seed=1.5
 set_ "a number above its range" 78 'adam_beta1=1: must be ' grpo.adam_beta1=1
 set_ "a number below its range" 78 'learning_rate=-1: must be ' sft.learning_rate=-1
-set_ "a temperature of 0" 78 'temperature=0: must be above 0' grpo.temperature=0
+set_ "a temperature of 0" 78 'temperature=0: must be from 1e-06' grpo.temperature=0
 set_ "one generation" 78 'at least 2: a sample alone has no group' grpo.num_generations=1
 set_ "a thousand million episodes" 78 'more than the [0-9]+ episodes' \
     grpo.num_prompts=100000000 grpo.num_generations=10
@@ -194,6 +194,41 @@ refuse "a run.db that is not to be touched" 73 'there is a run in this folder' \
 refuse "a run.db that is no database" 65 'other/run.db is not a hone database' \
     train "$tiny" --out other --overwrite
 t "it is left as it was" 0 '^nonsense$' cat other/run.db
+mkdir -p mine/final && echo precious >mine/final/p && cp "$tiny" mine/experiment.json
+refuse "a folder that holds something else" 73 'there is already' \
+    train mine/experiment.json --out mine "${short[@]}"
+t "its files are left" 0 '^precious$' cat mine/final/p
+t "an experiment too" 0 '' cmp "$tiny" mine/experiment.json
+t "a run to replace" 0 'weights' "$HONE" train "$tiny" --out again "${short[@]}"
+t "the policy that a run starts from is not replaced" 78 'would remove .*again/final' \
+    "$HONE" train "$tiny" --out again --overwrite --set model.config=null \
+    --set model.path=again/final
+t "it is still there" 0 '"model_type"' cat again/final/config.json
+
+# Two starts into one folder: one runs, the other is told so, the run is whole.
+two_starts() {
+    "$HONE" train "$tiny" --out race --threads 1 --set sft.max_steps=150 >race.log 2>&1 &
+    local first=$! rc=0
+    until [ -e race/run.db ]; do sleep 0.02; done
+    "$HONE" train "$tiny" --out race --overwrite || rc=$?
+    wait $first || echo "the first one failed"
+    return $rc
+}
+t "a folder that is being written" 75 'another hone train is writing there' two_starts
+t "the run there is whole" 0 'weights' cat race.log
+
+# Vocabularies larger than the tokenizer, stop strings, lengths that differ.
+t "an id beyond the tokenizer" 0 'weights' "$HONE" train "$tiny" --out padded "${short[@]}" \
+    --set 'stop=["="]' --set model.config.vocab_size=300
+t "stages of other lengths than the evaluation" 0 'weights' "$HONE" train "$tiny" \
+    --out lengths "${short[@]}" --set grpo.max_completion_length=40
+cp -r good/final endless && sed -i 's/<eos>/<end>/g' endless/tokenizer.json
+refuse "a tokenizer without an end" 65 'has no token <eos>' \
+    sample --model endless --prompt 'rev ab'
+cp -r good/final silent
+sed -i 's/"unk_token": "<unk>"/"unk_token": null/' silent/tokenizer.json
+refuse "characters that would be dropped" 65 'a character that the tokenizer does not know' \
+    sample --model silent --prompt 'rev %a'
 refuse "a file in the place of the folder" 73 'file' train "$tiny" --out file
 refuse "a file in the place of a parent" 73 'file/out: Not a directory' \
     train "$tiny" --out file/out

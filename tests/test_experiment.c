@@ -195,13 +195,11 @@ static void test_experiment_print_reads_back_to_the_same(void **state) {
         "sft.num_traces=77",
         "stages[1].num_prompts=3",
         "grpo.num_generations=2",
-        "grpo.num_iterations=2",
         "grpo.max_completion_length=7",
         "grpo.temperature=0.9",
         "grpo.top_p=0.95",
         "grpo.min_p=0.05",
         "grpo.top_k=20",
-        "grpo.beta=0.04",
         "grpo.epsilon=0.1",
         "grpo.epsilon_high=0.28",
         "grpo.loss_type=grpo",
@@ -236,6 +234,23 @@ static void test_experiment_print_reads_back_to_the_same(void **state) {
     assert_string_equal(y.problems.eval, "countdown:numbers=3,split=test,n=500");
     buf_clear(&first);
     buf_clear(&second);
+}
+
+/* What cannot stand beside filters. */
+static void test_experiment_prints_iterations_and_reference(void **state) {
+    (void)state;
+    static struct experiment x, y;
+    static const char *const set[] = {"grpo.num_iterations=2", "grpo.beta=0.04"};
+    struct buf text = {0};
+    write_small();
+    must_load(&x, set, COUNT(set));
+    experiment_print(&x, &text);
+    write_text(buf_text(&text));
+    must_load(&y, NULL, 0);
+    assert_int_equal(y.stage[1].num_iterations, 2);
+    assert_true(y.stage[1].beta == 0.04);
+    assert_memory_equal(x.stage, y.stage, sizeof x.stage);
+    buf_clear(&text);
 }
 
 static void test_experiment_print_keeps_an_open_vocabulary(void **state) {
@@ -329,7 +344,7 @@ static void test_experiment_section_errors(void **state) {
                    "x.json: eval.step: no such key; valid are eval_steps, samples, "
                    "temperature and max_completion_length");
     refuse_section("\"eval\":{\"temperature\":0}",
-                   "x.json: eval.temperature: must be above 0, found 0");
+                   "x.json: eval.temperature: must be from 1e-06 to 100, found 0");
     refuse_section("\"seed\":-1",
                    "x.json: seed: must be from 0 to 9007199254740992, found -1");
     refuse_section("\"seed\":0.5", "x.json: seed: must be a whole number, found 0.5");
@@ -524,6 +539,7 @@ int main(void) {
         cmocka_unit_test(test_experiment_defaults_are_those_of_the_contract),
         cmocka_unit_test(test_experiment_reads_every_kind_of_value),
         cmocka_unit_test(test_experiment_print_reads_back_to_the_same),
+        cmocka_unit_test(test_experiment_prints_iterations_and_reference),
         cmocka_unit_test(test_experiment_print_keeps_an_open_vocabulary),
         cmocka_unit_test(test_experiment_help_names_every_key),
         cmocka_unit_test(test_experiment_file_errors),
