@@ -1,4 +1,5 @@
 /* cli/train.c: `hone train`: the stages in order, then the model folder and a table. */
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
@@ -21,6 +22,12 @@ static int run_stage(struct run *r, int i, struct err *err) {
     int rc = s->type == STAGE_SFT ? run_sft(r, i, err) : run_grpo(r, i, err);
     progress_end(&r->progress);
     return rc == 0 ? db_finish_stage(r->db, i + 1, err) : -1;
+}
+
+static const char *first_prompt(struct run *r) {
+    struct problem p;
+    problem_set_get(r->eval, 0, &r->arena, &p);
+    return p.prompt;
 }
 
 /* Where the run stood at the end of each stage, from the database. */
@@ -52,9 +59,10 @@ static int print_table(struct run *r, double wall_s, struct err *err) {
         printf(", %.1fk tokens/s sampled", (double)r->gen_tokens / r->gen_s / 1e3);
     printf(", weights %016llx\n", (unsigned long long)r->hash);
     printf("model  %s/final    episodes  %s/run.db\n", r->dir, r->dir);
-    printf("next   hone show %s\n", r->dir);
-    printf("       hone sample --model %s/final --prompt '%s' -n 4\n", r->dir,
-           n > 0 ? "PROMPT" : "...");
+    const char *hone = program_invocation_name;
+    printf("next   %s show %s\n", hone, r->dir);
+    printf("       %s sample --model %s/final --prompt '%s' -n 4\n", hone, r->dir,
+           r->eval ? first_prompt(r) : "...");
     return 0;
 }
 
