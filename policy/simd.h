@@ -180,7 +180,7 @@ SIMD_FN float vf_max_lane(struct vf a) {
 }
 
 /* e^x: x = n ln2 + r with |r| <= ln2 / 2, a degree 6 polynomial in r (relative error below
- * 2e-7), scaled by 2^n. Below -87 it is 0, above 88 it is 2^127 (1 + ...), NaN stays NaN. */
+ * 2.5e-7), scaled by 2^n. Below -87 it is 0, above 88 it is 2^127 (1 + ...), NaN stays NaN. */
 SIMD_FN nf nf_exp(nf x) {
     const nf lo = nf_set1(-87.0f), hi = nf_set1(88.0f);
     ni tiny = x < lo;

@@ -166,7 +166,8 @@ def make(name, change, n, length, seed):
                 module.register_forward_pre_hook(
                     lambda m, args: margins.append(router_margin(m, args[0])))
         g = torch.Generator().manual_seed(seed + 1000 * attempt + 1)
-        ids = torch.randint(0, config.vocab_size, (n, length), generator=g)
+        # from 1: torch gives the padding token's embedding row no gradient
+        ids = torch.randint(1, config.vocab_size, (n, length), generator=g)
         logits = model(ids, use_cache=False).logits
         if not margins or min(margins) > MARGIN:
             break
