@@ -12,6 +12,18 @@ MUST_USE int checkpoint_save(const char *dir, int step, const struct weights *w,
                              const struct tokenizer *tok, const struct optimizer *o, int keep,
                              struct err *err);
 
+/* The steps that DIR has checkpoints of, newest first, into step[max]; returns how many. */
+int checkpoint_list(const char *dir, int *step, int max);
+
+/* Reads the weights of DIR/checkpoints/step-N into the slab of w, and the optimizer's state
+ * into o unless that is NULL; both laid out already. `hash` is what the weights must have. On
+ * -1 (a file is missing, cut short or changed) w and o are as they were. */
+MUST_USE int checkpoint_load(const char *dir, int step, uint64_t hash, const struct weights *w,
+                             struct optimizer *o, struct err *err);
+
+/* DIR/checkpoints/step-N into path[n]. */
+MUST_USE int checkpoint_path(char *path, size_t n, const char *dir, int step, struct err *err);
+
 /* Removes a folder and all in it. */
 MUST_USE int checkpoint_remove_tree(const char *path, struct err *err);
 

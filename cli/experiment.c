@@ -294,6 +294,16 @@ out:
     return rc;
 }
 
+int experiment_parse(struct experiment *x, const char *text, const char *where,
+                     struct err *err) {
+    cJSON *tree;
+    if (json_parse(&tree, text, strlen(text), where, 1, err) != 0) return -1;
+    int rc = json_as_object(tree, where, err);
+    if (rc == 0) rc = read_tree(x, tree, where, err);
+    json_free(tree);
+    return rc;
+}
+
 /* ---- printing ------------------------------------------------------------------ */
 
 /* Only what can differ: the rest of a config.json follows from it. */

@@ -98,6 +98,11 @@ struct experiment {
 MUST_USE int experiment_load(struct experiment *x, const char *path,
                              const char *const *set, int n_set, struct err *err);
 
+/* The same from text, a JSON object as experiment_print writes it; `where` names it in
+ * messages ("run.db"). */
+MUST_USE int experiment_parse(struct experiment *x, const char *text, const char *where,
+                              struct err *err);
+
 /* The effective experiment as JSON; experiment_load reads it back to the same struct. */
 void experiment_print(const struct experiment *x, struct buf *out);
 

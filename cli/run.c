@@ -111,8 +111,8 @@ static int check_completion(const struct run *r, const char *where, int length,
                    where, length, r->e.m.max_pos);
 }
 
-static int make_buffers(struct run *r, struct err *err) {
-    int length = r->x.eval.max_completion_length, longest = 1, prompt = 1, rows = 0;
+static int make_rollout(struct run *r, struct err *err) {
+    int length = r->x.eval.max_completion_length, longest = 1, prompt = 1;
     long n = 1;
     if (r->eval) {
         int samples = r->x.eval.samples > 1 ? r->x.eval.samples : 1;
@@ -134,8 +134,13 @@ static int make_buffers(struct run *r, struct err *err) {
         if ((long)s->num_prompts * s->num_generations > n)
             n = (long)s->num_prompts * s->num_generations;
     }
-    if (find_max_rows(r, &rows, err) != 0) return -1;
     r->rollout = engine_rollout(&r->e, prompt, longest, n);
+    return 0;
+}
+
+static int make_update(struct run *r, struct err *err) {
+    int rows = 0;
+    if (find_max_rows(r, &rows, err) != 0) return -1;
     r->update = update_new(&r->e.m, rows, r->e.n_threads);
     optimizer_init(&r->opt, &r->e.w);
     return 0;
@@ -237,15 +242,89 @@ static int make_folder(struct run *r, const struct run_options *o, struct err *e
     return -1;
 }
 
+/* ---- stages ------------------------------------------------------------------------ */
+
+static void clear_reference(struct reference *ref) {
+    update_free(ref->update);
+    model_clear(&ref->m);
+    weights_clear(&ref->w);
+    *ref = (struct reference){0};
+}
+
+void run_set_reference(struct run *r, int i, const float *w) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    struct reference *ref = &r->ref;
+    clear_reference(ref);
+    if (s->type != STAGE_GRPO || s->beta == 0) return;
+    ref->on = true;
+    weights_init(&ref->w, &r->e.w.cfg);
+    memcpy(ref->w.data, w, ref->w.n_data * sizeof(float));
+    model_init(&ref->m, &ref->w, r->e.k, r->e.m.max_pos, false);
+    ref->update = update_new(&ref->m, update_max_tokens(r->update), r->e.n_threads);
+}
+
+void run_begin_stage(struct run *r, int i) {
+    optimizer_reset(&r->opt);
+    run_set_reference(r, i, r->e.w.data);
+    r->stage = i;
+}
+
+/* ---- opening and closing ----------------------------------------------------------- */
+
+/* The policy that a recorded run starts from: as it was kept in the run's folder, or made as
+ * the run made it. */
+static int make_recorded_policy(struct run *r, uint64_t hash, struct err *err) {
+    char start[PATH_MAX];
+    if (checkpoint_path(start, sizeof start, r->dir, 0, err) != 0) return -1;
+    if (file_exists(start)) {
+        if (engine_load(&r->e, start, true, err) != 0) return -1;
+    } else {
+        if (!r->x.model.path[0] && open_problems(r, err) != 0) return -1;
+        if (make_policy(r, err) != 0) return -1;
+    }
+    r->hash = weights_hash(&r->e.w);
+    if (r->hash == hash) return 0;
+    return err_set(err, EX_DATAERR,
+                   "%s: the run started from weights %016llx, %s gives %016llx", r->dir,
+                   (unsigned long long)hash,
+                   file_exists(start)     ? start
+                   : r->x.model.path[0] ? r->x.model.path
+                                          : "its experiment",
+                   (unsigned long long)r->hash);
+}
+
+int run_open_recorded(struct run *r, const char *dir, const char *isa, int n_threads,
+                      struct err *err) {
+    char path[PATH_MAX];
+    struct db_run row;
+    *r = (struct run){.stage = -1};
+    progress_start(&r->progress, stderr);
+    if (strlen(dir) >= sizeof r->dir) return err_set(err, EX_USAGE, "%s: the path is too long", dir);
+    snprintf(r->dir, sizeof r->dir, "%s", dir);
+    if (file_join(path, sizeof path, dir, "run.db", err) != 0 ||
+        db_open_readonly(&r->db, path, err) != 0 ||
+        db_read_run(r->db, &r->arena, &row, err) != 0 ||
+        experiment_parse(&r->x, row.experiment, path, err) != 0 ||
+        engine_init(&r->e, isa, n_threads, err) != 0)
+        return -1;
+    for (int i = 0; i < r->x.n_rewards; i++)
+        if (checker_find(&r->checker[i], r->x.reward[i].checker, err) != 0)
+            return err_prefix(err, "%s", path);
+    for (int i = 0; i < r->x.n_stop; i++) r->stop[i] = r->x.stop[i];
+    if (make_recorded_policy(r, row.start_weights, err) != 0) return -1;
+    return make_update(r, err);
+}
+
 int run_open(struct run *r, const struct run_options *o, struct err *err) {
-    *r = (struct run){0};
+    *r = (struct run){.stage = -1};
     if (strlen(o->out) >= sizeof r->dir)
         return err_set(err, EX_USAGE, "--out: the path is too long");
     snprintf(r->dir, sizeof r->dir, "%s", o->out);
     if (experiment_load(&r->x, o->experiment, o->set, o->n_set, err) != 0) return -1;
     if (engine_init(&r->e, o->isa, o->n_threads, err) != 0) return -1;
     if (open_problems(r, err) != 0) return err_prefix(err, "%s", o->experiment);
-    if (make_policy(r, err) != 0 || make_buffers(r, err) != 0)
+    if (make_policy(r, err) != 0 || make_rollout(r, err) != 0 ||
+        make_update(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
     r->hash = weights_hash(&r->e.w);
     return make_folder(r, o, err);
@@ -256,6 +335,7 @@ void run_close(struct run *r) {
     for (int i = 0; i < r->x.n_stages; i++) problem_set_close(r->train[i]);
     problem_set_close(r->eval);
     rollout_free(r->rollout);
+    clear_reference(&r->ref);
     update_free(r->update);
     optimizer_clear(&r->opt);
     arena_clear(&r->arena);

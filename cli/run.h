@@ -23,6 +23,14 @@ struct run_order {
     uint32_t stage, epoch;
 };
 
+/* The frozen policy that a stage with beta starts from: its own weights and buffers. */
+struct reference {
+    bool on;
+    struct weights w;
+    struct model m;
+    struct update *update;
+};
+
 struct run {
     struct experiment x;
     char dir[4096];
@@ -32,8 +40,10 @@ struct run {
     const struct checker *checker[EXPERIMENT_MAX_REWARDS];
     const char *stop[EXPERIMENT_MAX_STOP];
     struct optimizer opt;
+    int stage; /* that opt and ref belong to, from 0; -1: none has begun */
+    struct reference ref;
     struct update *update;
-    struct rollout *rollout;
+    struct rollout *rollout; /* NULL in a run that was opened to be looked at */
     struct db *db;
     struct progress progress;
     struct run_order order;
@@ -58,6 +68,18 @@ struct run_options {
  * experiment.json and run.db. On -1 run_close is still due. */
 MUST_USE int run_open(struct run *r, const struct run_options *o, struct err *err);
 void run_close(struct run *r);
+
+/* Opens a run that is in a folder to follow it, without writing: the experiment as recorded,
+ * the policy at the starting weights, whose hash is checked; no problems, no rollout. On -1
+ * run_close is still due. */
+MUST_USE int run_open_recorded(struct run *r, const char *dir, const char *isa, int n_threads,
+                               struct err *err);
+
+/* Stage i begins from the weights now: a fresh optimizer, and with beta the reference. */
+void run_begin_stage(struct run *r, int i);
+
+/* The reference of stage i, if it has one, from w, weights of the same layout. */
+void run_set_reference(struct run *r, int i, const float *w);
 
 /* The stages' loops (stage_sft.c, stage_grpo.c): all steps of stage i, from what the run
  * holds now. */

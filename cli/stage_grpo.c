@@ -5,50 +5,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cli/run.h"
+#include "cli/stage.h"
 
-/* One step's episodes. All arrays are the arena's. */
-struct harvest {
-    int n_prompts, G, n; /* n = n_prompts G episodes */
-    struct problem *problem;
-    struct rollout_prompt *prompt;
-    struct trace *trace;
-    char **text;
-    size_t *n_text;
-    struct verdict *verdict; /* [n][n_rewards] */
-    double *reward, *adv, *score_ms;
-    bool *scorable;
-    float **ref_logp;
-    long tokens, failures, truncated;
-};
-
-/* The frozen reference of a stage with beta: its own weights and buffers. */
-struct reference {
-    bool on;
-    struct weights w;
-    struct model m;
-    struct update *update;
-};
-
-static void reference_open(struct reference *ref, const struct run *r, double beta) {
-    *ref = (struct reference){.on = beta != 0};
-    if (!ref->on) return;
-    weights_init(&ref->w, &r->e.w.cfg);
-    memcpy(ref->w.data, r->e.w.data, ref->w.n_data * sizeof(float));
-    model_init(&ref->m, &ref->w, r->e.k, r->e.m.max_pos, false);
-    ref->update = update_new(&ref->m, update_max_tokens(r->update), r->e.n_threads);
-}
-
-static void reference_close(struct reference *ref) {
-    update_free(ref->update);
-    model_clear(&ref->m);
-    weights_clear(&ref->w);
-}
-
-static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
-                        struct err *err) {
-    const struct experiment_stage *s = &r->x.stage[i];
-    int max = engine_max_prompt(&r->e, s->max_completion_length);
+void harvest_init(struct run *r, const struct experiment_stage *s, struct harvest *h) {
+    *h = (struct harvest){.n_prompts = s->num_prompts, .G = s->num_generations,
+                          .n = s->num_prompts * s->num_generations};
     size_t P = (size_t)h->n_prompts, n = (size_t)h->n;
     h->problem = arena_new(&r->arena, P, sizeof *h->problem);
     h->prompt = arena_new(&r->arena, P, sizeof *h->prompt);
@@ -60,6 +21,11 @@ static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
     h->adv = arena_new(&r->arena, n, sizeof *h->adv);
     h->score_ms = arena_new(&r->arena, n, sizeof *h->score_ms);
     h->scorable = arena_new(&r->arena, n, sizeof *h->scorable);
+}
+
+static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
+                        struct err *err) {
+    int max = engine_max_prompt(&r->e, r->x.stage[i].max_completion_length);
     for (int p = 0; p < h->n_prompts; p++) {
         long visit = (long)stage_step * h->n_prompts + p;
         problem_set_get(r->train[i], run_problem_at(r, i, visit, 0), &r->arena, &h->problem[p]);
@@ -179,15 +145,15 @@ static struct update_seq *make_batch(struct run *r, const struct experiment_stag
     return seq;
 }
 
-static void reference_logps(struct run *r, struct reference *ref, struct harvest *h,
-                            const struct update_config *uc, struct update_seq *seq) {
+static void reference_logps(struct run *r, struct harvest *h, const struct update_config *uc,
+                            struct update_seq *seq) {
     struct update_config c = *uc;
     struct update_stats st;
     c.sft = true; /* only measures */
     h->ref_logp = arena_new(&r->arena, (size_t)h->n, sizeof *h->ref_logp);
     for (int k = 0; k < h->n; k++)
         h->ref_logp[k] = arena_new(&r->arena, (size_t)h->trace[k].n, sizeof(float));
-    update_gradient(ref->update, &c, seq, h->n, h->ref_logp, NULL, &st);
+    update_gradient(r->ref.update, &c, seq, h->n, h->ref_logp, NULL, &st);
     for (int k = 0; k < h->n; k++) seq[k].ref_logp = h->ref_logp[k];
 }
 
@@ -203,8 +169,8 @@ static void update_metrics(struct run *r, const struct update_stats *st, double 
 
 /* num_iterations updates on the same episodes. The first is on policy: what the trainer
  * computes must be what was recorded, to the bit. NULL, or why the step is refused. */
-static const char *learn(struct run *r, const struct experiment_stage *s, struct harvest *h,
-                         struct reference *ref, double lr, struct update_stats *st) {
+const char *harvest_learn(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                          double lr, struct update_stats *st) {
     struct update_config uc = {
         .loss = {s->loss_type, s->epsilon,
                  s->epsilon_high < 0 ? s->epsilon : s->epsilon_high, s->beta},
@@ -214,9 +180,9 @@ static const char *learn(struct run *r, const struct experiment_stage *s, struct
     struct update_seq *seq = make_batch(r, s, h);
     double norm = 0;
     const char *refusal = NULL;
-    if (ref->on) {
+    if (r->ref.on) {
         double start = progress_now();
-        reference_logps(r, ref, h, &uc, seq);
+        reference_logps(r, h, &uc, seq);
         run_metric(r, "timing_s/ref", progress_now() - start);
     }
     for (int it = 0; it < s->num_iterations && !refusal; it++) {
@@ -322,18 +288,17 @@ static void show(struct run *r, const struct experiment_stage *s, int stage_step
                   stage_step == 0 || stage_step + 1 == s->max_steps, text);
 }
 
-static int grpo_step(struct run *r, int i, int stage_step, struct reference *ref,
-                     struct err *err) {
+static int grpo_step(struct run *r, int i, int stage_step, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     struct optimizer_config oc = run_optimizer_config(s);
-    struct harvest h = {.n_prompts = s->num_prompts, .G = s->num_generations,
-                        .n = s->num_prompts * s->num_generations};
+    struct harvest h;
     struct db_step row = {.step = r->step + 1, .stage = i + 1, .stage_step = stage_step + 1,
                           .weights_before = r->hash,
                           .learning_rate = optimizer_rate(&oc, stage_step)};
     struct update_stats st = {0};
     double reward, t[5] = {progress_now()};
     arena_reset(&r->arena);
+    harvest_init(r, s, &h);
     if (load_prompts(r, i, stage_step, &h, err) != 0) return -1;
     sample(r, s, &h);
     t[1] = progress_now();
@@ -347,7 +312,7 @@ static int grpo_step(struct run *r, int i, int stage_step, struct reference *ref
                        "max_failure_rate %g allows; see v_failures in %s/run.db",
                        row.step, h.failures, h.n * r->x.n_rewards, r->x.max_failure_rate, r->dir);
     t[3] = progress_now();
-    const char *refusal = learn(r, s, &h, ref, row.learning_rate, &st);
+    const char *refusal = harvest_learn(r, s, &h, row.learning_rate, &st);
     t[4] = progress_now();
     double accuracy = episode_metrics(r, &h, &reward);
     run_metric(r, "timing_s/gen", t[1] - t[0]);
@@ -363,14 +328,11 @@ static int grpo_step(struct run *r, int i, int stage_step, struct reference *ref
 
 int run_grpo(struct run *r, int i, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
-    struct reference ref;
-    int rc = 0;
-    reference_open(&ref, r, s->beta);
-    for (int step = 0; step < s->max_steps && rc == 0; step++) {
-        rc = grpo_step(r, i, step, &ref, err);
-        if (rc == 0 && run_eval_due(r, s, step + 1))
-            rc = run_evaluate(r, step + 1 == s->max_steps, err);
+    for (int step = 0; step < s->max_steps; step++) {
+        if (grpo_step(r, i, step, err) != 0) return -1;
+        if (run_eval_due(r, s, step + 1) &&
+            run_evaluate(r, step + 1 == s->max_steps, err) != 0)
+            return -1;
     }
-    reference_close(&ref);
-    return rc;
+    return 0;
 }

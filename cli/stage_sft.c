@@ -3,16 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cli/run.h"
-
-/* The traces of one step. */
-struct lesson {
-    struct problem *problem; /* [n] */
-    struct update_seq *seq;  /* [n] */
-    int **id;                /* [n] prompt, then completion */
-    int n;
-    long tokens;
-};
+#include "cli/stage.h"
 
 static int load_lesson(struct run *r, int i, int stage_step, struct lesson *l, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
@@ -58,6 +49,21 @@ fail:
     return -1;
 }
 
+const char *lesson_learn(struct run *r, const struct experiment_stage *s, const struct lesson *l,
+                         double lr, struct update_stats *st, double *norm) {
+    struct update_config uc = {.sft = true, .sampler = {1, 0, 1, 0},
+                               .router_aux_loss_coef = s->router_aux_loss_coef};
+    memset(r->opt.grad, 0, r->opt.n_data * sizeof(float));
+    update_gradient(r->update, &uc, l->seq, l->n, NULL, r->opt.grad, st);
+    const char *refusal =
+        run_apply(r, s, lr, norm) != 0 ? "the gradient is not finite" : NULL;
+    run_metric(r, "loss", st->loss);
+    run_metric(r, "entropy", st->entropy);
+    run_metric(r, "grad_norm", *norm);
+    run_metric(r, "num_tokens", (double)l->tokens);
+    return refusal;
+}
+
 static int sft_step(struct run *r, int i, int stage_step, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     struct optimizer_config oc = run_optimizer_config(s);
@@ -69,24 +75,16 @@ static int sft_step(struct run *r, int i, int stage_step, struct err *err) {
     arena_reset(&r->arena);
     if (load_lesson(r, i, stage_step, &l, err) != 0) return -1;
     if (record_lesson(r, &l, &row, err) != 0) return -1;
-    struct update_config uc = {.sft = true, .sampler = {1, 0, 1, 0},
-                               .router_aux_loss_coef = s->router_aux_loss_coef};
     struct update_stats st;
-    memset(r->opt.grad, 0, r->opt.n_data * sizeof(float));
-    update_gradient(r->update, &uc, l.seq, l.n, NULL, r->opt.grad, &st);
-    bool refused = run_apply(r, s, row.learning_rate, &norm) != 0;
+    const char *refusal = lesson_learn(r, s, &l, row.learning_rate, &st, &norm);
     double wall = progress_now() - start;
-    run_metric(r, "loss", st.loss);
-    run_metric(r, "entropy", st.entropy);
-    run_metric(r, "grad_norm", norm);
-    run_metric(r, "num_tokens", (double)l.tokens);
     run_metric(r, "tokens_per_s", (double)l.tokens / wall);
     char text[128];
     snprintf(text, sizeof text, "loss %.4f  grad %.2f  %5.1fk tok/s", st.loss, norm,
              (double)l.tokens / wall / 1e3);
     progress_show(&r->progress, s->name, stage_step + 1, s->max_steps,
                   stage_step == 0 || stage_step + 1 == s->max_steps, text);
-    return run_end_step(r, s, &row, refused ? "the gradient is not finite" : NULL, wall, err);
+    return run_end_step(r, s, &row, refusal, wall, err);
 }
 
 int run_sft(struct run *r, int i, struct err *err) {

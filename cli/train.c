@@ -17,7 +17,7 @@ static int run_stage(struct run *r, int i, struct err *err) {
     struct db_stage row = {.stage = i + 1, .name = s->name, .max_steps = s->max_steps,
                            .type = s->type == STAGE_SFT ? "sft" : "grpo"};
     if (db_write_stage(r->db, &row, err) != 0) return -1;
-    optimizer_reset(&r->opt);
+    run_begin_stage(r, i);
     progress_start(&r->progress, stdout);
     int rc = s->type == STAGE_SFT ? run_sft(r, i, err) : run_grpo(r, i, err);
     progress_end(&r->progress);

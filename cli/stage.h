@@ -1,0 +1,52 @@
+/* cli/stage.h: the data of one step, made or read back, and what is learnt from it.
+ *
+ * A step's lesson (sft) or harvest (grpo) comes fresh from stage_*.c or out of run.db
+ * (recorded.c); learning from it is the same function either way, so a recorded step applied
+ * again gives the same bits. All arrays are those of run.arena, valid until it is reset.
+ */
+#ifndef CLI_STAGE_H
+#define CLI_STAGE_H
+
+#include "cli/run.h"
+
+/* The traces of one sft step. */
+struct lesson {
+    struct problem *problem; /* [n]; NULL when read back */
+    struct update_seq *seq;  /* [n] */
+    int **id;                /* [n] prompt, then completion */
+    int n;
+    long tokens;
+};
+
+/* One grpo step's episodes: group p has n_prompts G from p G on. */
+struct harvest {
+    int n_prompts, G, n;   /* n = n_prompts G episodes */
+    int n_recorded;        /* groups that run.db holds, the first ones */
+    struct problem *problem;       /* [n_prompts] */
+    struct rollout_prompt *prompt; /* [n_prompts] */
+    struct trace *trace;           /* [n] likewise all below */
+    char **text;
+    size_t *n_text;
+    struct verdict *verdict; /* [n][n_rewards] */
+    double *reward, *adv, *score_ms;
+    bool *scorable;
+    float **ref_logp; /* NULL without a reference */
+    long tokens, failures, truncated;
+};
+
+void harvest_init(struct run *r, const struct experiment_stage *s, struct harvest *h);
+
+/* Reads the groups that run.db holds of a step into the first places of h. `verdicts`: those
+ * too, for the metrics. */
+MUST_USE int harvest_read(struct run *r, int step, bool verdicts, struct harvest *h,
+                          struct err *err);
+MUST_USE int lesson_read(struct run *r, int step, struct lesson *l, struct err *err);
+
+/* The updates of one step: weights and optimizer move, metrics are noted. NULL, or why the
+ * step is refused. */
+const char *harvest_learn(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                          double lr, struct update_stats *st);
+const char *lesson_learn(struct run *r, const struct experiment_stage *s, const struct lesson *l,
+                         double lr, struct update_stats *st, double *norm);
+
+#endif
