@@ -8,9 +8,13 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/experiment_table.h"
-#include "reward/checker.h"
+#include "reward/scorer.h"
 
 enum { MAX_KEYS = 64, MAX_FILE_BYTES = 1 << 20, MAX_EPISODES = 1 << 24 };
+
+struct scorer_config experiment_scorer(const struct experiment_reward *w) {
+    return (struct scorer_config){.name = w->name, .checker = w->checker, .options = w->options};
+}
 
 /* ---- reading ------------------------------------------------------------------- */
 
@@ -72,6 +76,58 @@ static int read_model(struct experiment *x, const cJSON *tree, const char *where
     return check_config(&x->model.config, inside, err);
 }
 
+/* "options.n: must ..." becomes "FILE: reward.checkers[0].options.n: must ...". */
+static int blame_entry(const char *place, struct err *err) {
+    char rest[sizeof err->msg];
+    snprintf(rest, sizeof rest, "%s", err->msg);
+    return err_set(err, err->code, "%s.%s", place, rest);
+}
+
+static int read_checker(struct experiment *x, int i, const cJSON *c, const char *place,
+                        struct err *err) {
+    struct experiment_reward *w = &x->reward[i];
+    experiment_defaults(SECTION_CHECKERS, w, false);
+    if (check_keys(SECTION_CHECKERS, c, place, err) != 0) return -1;
+    if (experiment_read_section(SECTION_CHECKERS, w, c, place, err) != 0) return -1;
+    if (!w->name[0]) snprintf(w->name, sizeof w->name, "%s", w->checker);
+    struct scorer_config sc = experiment_scorer(w);
+    if (scorer_check(&sc, err) != 0) return blame_entry(place, err);
+    for (int k = 0; k < i; k++)
+        if (strcmp(x->reward[k].name, w->name) == 0)
+            return err_set(err, EX_CONFIG,
+                           "%s.name: '%s' is already in the list; give one another name",
+                           place, w->name);
+    return 0;
+}
+
+/* The reward called `answer`, or else the first that is not shaping; -1 without one. */
+static int find_answer(const struct experiment *x) {
+    int first = -1;
+    for (int i = x->n_rewards - 1; i >= 0; i--) {
+        struct scorer_config sc = experiment_scorer(&x->reward[i]);
+        if (scorer_is_shaping(&sc)) continue;
+        if (strcmp(x->reward[i].name, "answer") == 0) return i;
+        first = i;
+    }
+    return first;
+}
+
+/* What depends on the answer's verdict must have one to depend on. */
+static int check_answer(struct experiment *x, const char *where, struct err *err) {
+    x->answer = find_answer(x);
+    for (int i = 0; i < x->n_rewards; i++) {
+        struct scorer_config sc = experiment_scorer(&x->reward[i]);
+        const char *why = x->reward[i].gate ? "gate" : scorer_needs_answer(&sc) ? "checker" : NULL;
+        if (why && (x->answer < 0 || x->answer == i))
+            return err_set(err, EX_CONFIG,
+                           "%s[%d].%s: depends on whether the answer is right, and no other "
+                           "entry says so; add {\"checker\": \"answer\"}",
+                           where, i, why);
+    }
+    if (x->answer < 0) x->answer = 0;
+    return 0;
+}
+
 static int read_checkers(struct experiment *x, const cJSON *list, const char *where,
                          struct err *err) {
     int n = cJSON_GetArraySize(list), i = 0;
@@ -82,20 +138,10 @@ static int read_checkers(struct experiment *x, const cJSON *list, const char *wh
     x->n_rewards = n;
     for (const cJSON *c = list->child; c; c = c->next, i++) {
         char place[JSON_WHERE_BYTES];
-        const struct checker *checker;
         json_where_at(place, where, i);
-        experiment_defaults(SECTION_CHECKERS, &x->reward[i], false);
-        if (check_keys(SECTION_CHECKERS, c, place, err) != 0) return -1;
-        if (experiment_read_section(SECTION_CHECKERS, &x->reward[i], c, place, err) != 0)
-            return -1;
-        if (checker_find(&checker, x->reward[i].checker, err) != 0)
-            return err_prefix(err, "%s.checker", place);
-        for (int k = 0; k < i; k++)
-            if (strcmp(x->reward[k].checker, x->reward[i].checker) == 0)
-                return err_set(err, EX_CONFIG, "%s.checker: '%s' is already in the list",
-                               place, x->reward[i].checker);
+        if (read_checker(x, i, c, place, err) != 0) return -1;
     }
-    return 0;
+    return check_answer(x, where, err);
 }
 
 static int read_reward(struct experiment *x, const cJSON *tree, const char *where,
@@ -103,6 +149,7 @@ static int read_reward(struct experiment *x, const cJSON *tree, const char *wher
     char place[JSON_WHERE_BYTES], inside[JSON_WHERE_BYTES];
     experiment_defaults(SECTION_CHECKERS, &x->reward[0], false);
     snprintf(x->reward[0].checker, sizeof x->reward[0].checker, "answer");
+    snprintf(x->reward[0].name, sizeof x->reward[0].name, "answer");
     x->n_rewards = 1;
     if (read_section(SECTION_REWARD, x, tree, where, err) != 0) return -1;
     const cJSON *list = json_find(json_find(tree, "reward"), "checkers");

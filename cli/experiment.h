@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "policy/config.h"
+#include "reward/scorer.h"
 #include "rl/advantage.h"
 #include "rl/loss.h"
 #include "rl/optimizer.h"
@@ -22,7 +23,10 @@ enum stage_type { STAGE_SFT, STAGE_GRPO };
 
 struct experiment_reward {
     char checker[64];
+    char name[64]; /* unique; default: the checker's */
+    char options[2048]; /* of the checker: a JSON object, or "" */
     double weight; /* default 1 */
+    bool gate;     /* counts only where the answer is right */
 };
 
 /* Names and defaults are TRL's (GRPOConfig, SFTConfig) where it has them. */
@@ -73,6 +77,7 @@ struct experiment {
     } problems;
     struct experiment_reward reward[EXPERIMENT_MAX_REWARDS];
     int n_rewards; /* default: answer, weight 1 */
+    int answer;    /* which of them says whether a problem is solved */
     double max_failure_rate; /* reward.max_failure_rate, 0.05 */
     char stop[EXPERIMENT_MAX_STOP][64]; /* stop strings */
     int n_stop;
@@ -102,6 +107,9 @@ MUST_USE int experiment_load(struct experiment *x, const char *path,
  * messages ("run.db"). */
 MUST_USE int experiment_parse(struct experiment *x, const char *text, const char *where,
                               struct err *err);
+
+/* One of its rewards as scorer_open takes it; borrowed from w. */
+struct scorer_config experiment_scorer(const struct experiment_reward *w);
 
 /* The effective experiment as JSON; experiment_load reads it back to the same struct. */
 void experiment_print(const struct experiment *x, struct buf *out);

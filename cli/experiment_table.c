@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "reward/checker.h"
+
 #define AT(s, f) offsetof(struct s, f), sizeof(((struct s *)0)->f)
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 #define ROWS(a) a, COUNT(a)
@@ -45,13 +47,19 @@ static const struct field PROBLEMS[] = {
 
 static const struct field REWARD[] = {
     {"max_failure_rate", FIELD_DOUBLE, AT(experiment, max_failure_rate), 0, 1, "0.05",
-     .help = "stop when more verdicts of a step than this failed"},
+     .help = "stop when a checker fails on more of its last verdicts"},
 };
 
 static const struct field CHECKERS[] = {
     {"checker", FIELD_STRING, AT(experiment_reward, checker), .help = "its name"},
+    {"name", FIELD_STRING, AT(experiment_reward, name), .def = "\"\"",
+     .help = "unique; empty: the checker's"},
     {"weight", FIELD_DOUBLE, AT(experiment_reward, weight), -1000, 1000, "1",
-     .help = "of its score in the sum"},
+     .help = "of its score in the sum; 0: only recorded"},
+    {"gate", FIELD_BOOL, AT(experiment_reward, gate), .def = "false",
+     .help = "counts only where the answer is right"},
+    {"options", FIELD_OBJECT, AT(experiment_reward, options), .def = "{}",
+     .help = "of the checker, see below"},
 };
 
 static const struct field EVAL[] = {
@@ -222,6 +230,19 @@ static int read_string(const struct field *f, char *out, const cJSON *value,
     return 0;
 }
 
+static int read_object(const struct field *f, char *out, const cJSON *value,
+                       const char *where, struct err *err) {
+    if (json_as_object(value, where, err) != 0) return -1;
+    char *text = cJSON_PrintUnformatted(value);
+    size_t n = strlen(text);
+    memset(out, 0, f->size);
+    if (value->child && n < f->size) memcpy(out, text, n);
+    cJSON_free(text);
+    if (n < f->size) return 0;
+    return err_set(err, EX_CONFIG, "%s: at most %zu bytes of JSON, found %zu", where,
+                   f->size - 1, n);
+}
+
 static int read_int(const struct field *f, void *out, const cJSON *value,
                     const char *where, struct err *err) {
     long long x;
@@ -264,6 +285,7 @@ static int read_field(const struct field *f, void *base, const cJSON *value,
     case FIELD_DOUBLE: return read_double(f, out, value, where, err);
     case FIELD_BOOL: return json_as_bool(value, where, out, err);
     case FIELD_STRING: return read_string(f, out, value, where, err);
+    case FIELD_OBJECT: return read_object(f, out, value, where, err);
     case FIELD_ENUM: return read_enum(f, out, value, where, err);
     }
     return -1;
@@ -310,6 +332,7 @@ static cJSON *field_value(const struct field *f, const void *base) {
     case FIELD_DOUBLE: return cJSON_CreateNumber(*(const double *)in);
     case FIELD_BOOL: return cJSON_CreateBool(*(const bool *)in);
     case FIELD_STRING: return cJSON_CreateString(in);
+    case FIELD_OBJECT: return *(const char *)in ? cJSON_Parse(in) : cJSON_CreateObject();
     case FIELD_ENUM: return cJSON_CreateString(f->names[*(const unsigned *)in]);
     }
     return NULL;
@@ -331,7 +354,9 @@ static void print_range(struct buf *out, const struct field *f) {
         buf_printf(out, f->above_min ? "> %g" : ">= %g", f->min);
         if (!open_end) buf_printf(out, ", <= %.7g", f->max);
     } else {
-        buf_puts(out, f->type == FIELD_BOOL ? "true|false" : "string");
+        buf_puts(out, f->type == FIELD_BOOL     ? "true|false"
+                      : f->type == FIELD_OBJECT ? "object"
+                                                : "string");
     }
 }
 
@@ -363,6 +388,10 @@ void experiment_print_help(struct buf *out) {
         if (id == SECTION_TOP)
             buf_printf(out, "  %-27s %-26s %-18s %s\n", "stop", "list of up to 4 strings",
                        "[]", "a completion ends where one of them appears");
+        if (id == SECTION_CHECKERS) {
+            buf_puts(out, "\nCheckers, and their options: values, default, meaning\n");
+            for (int i = 0; checker_name_at(i); i++) checker_print_help(i, out);
+        }
         if (id == SECTION_MODEL)
             buf_printf(out, "  %-27s %-26s %-18s %s\n", "config", "object", "",
                        "keys of a config.json of model_type deepseek_v3");

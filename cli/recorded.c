@@ -25,32 +25,25 @@ static enum rollout_finish finish_of(const char *name) {
     return strcmp(name, "stop") == 0 ? FINISH_STOP : FINISH_LENGTH;
 }
 
-static bool find_status(const char *name, enum verdict_status *out) {
-    for (int i = 0; i < VERDICT_N_STATUS; i++)
-        if (strcmp(verdict_status_name((enum verdict_status)i), name) == 0) {
-            *out = (enum verdict_status)i;
-            return true;
-        }
-    return false;
-}
-
-static int read_verdicts(struct run *r, const struct db_episode *e, struct verdict *out,
-                         long *failures, struct err *err) {
+static int read_verdicts(struct run *r, const struct db_episode *e, struct harvest *h,
+                         int k, struct err *err) {
+    struct verdict *out = &h->verdict[k * r->x.n_rewards];
     struct db_verdict *v;
     int n;
     if (db_read_verdicts(r->db, e->id, &r->arena, &v, &n, err) != 0) return -1;
     for (int c = 0; c < r->x.n_rewards; c++) {
         int i = 0;
-        while (i < n && strcmp(v[i].checker, r->x.reward[c].checker) != 0) i++;
+        while (i < n && strcmp(v[i].checker, r->x.reward[c].name) != 0) i++;
         if (i == n)
             return err_set(err, EX_DATAERR, "%s/run.db: episode %lld has no verdict of '%s'",
-                           r->dir, (long long)e->id, r->x.reward[c].checker);
-        if (!find_status(v[i].status, &out[c].status))
+                           r->dir, (long long)e->id, r->x.reward[c].name);
+        if (!verdict_status_find(v[i].status, &out[c].status))
             return err_set(err, EX_DATAERR, "%s/run.db: episode %lld has the status '%s'", r->dir,
                            (long long)e->id, v[i].status);
         out[c].score = isnan(v[i].score) ? 0 : v[i].score;
         out[c].ms = v[i].ms;
-        *failures += verdict_is_failure(out[c].status);
+        h->weight[k * r->x.n_rewards + c] = v[i].weight;
+        h->failed[c] += verdict_is_failure(out[c].status);
     }
     return 0;
 }
@@ -82,14 +75,13 @@ static int read_group(struct run *r, const struct db_group *g, bool verdicts, st
         return err_set(err, EX_DATAERR, "%s/run.db: group %lld has %d episodes, %d were drawn",
                        r->dir, (long long)g->id, n, h->G);
     h->problem[g->prompt_no] = (struct problem){
-        .kind = p.kind, .key = p.key, .prompt = p.prompt, .gold = p.gold};
+        .kind = p.kind, .key = p.key, .prompt = p.prompt, .gold = p.gold,
+        .columns = p.columns};
     h->prompt[g->prompt_no] =
         (struct rollout_prompt){e[0].ids, e[0].n_prompt, e[0].key_step, e[0].key_prompt, n};
     for (int k = 0; k < n; k++) {
         take_episode(&e[k], h, at + k);
-        if (verdicts && read_verdicts(r, &e[k], &h->verdict[(at + k) * r->x.n_rewards],
-                                      &h->failures, err) != 0)
-            return -1;
+        if (verdicts && read_verdicts(r, &e[k], h, at + k, err) != 0) return -1;
     }
     return 0;
 }

@@ -20,6 +20,15 @@ enum { MAX_ROWS = 1 << 28 }; /* of one pass */
 
 static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>"};
 
+int run_open_scorers(struct run *r, struct err *err) {
+    for (int i = 0; i < r->x.n_rewards; i++) {
+        struct scorer_config c = experiment_scorer(&r->x.reward[i]);
+        if (scorer_open(&r->scorer[i], &c, err) != 0)
+            return err_prefix(err, "reward.checkers[%d]", i);
+    }
+    return 0;
+}
+
 static int open_problems(struct run *r, struct err *err) {
     for (int i = 0; i < r->x.n_stages; i++) {
         const char *own = r->x.stage[i].problems;
@@ -35,9 +44,6 @@ static int open_problems(struct run *r, struct err *err) {
             return err_set(err, EX_CONFIG, "problems.eval: '%s' is endless, give it n=",
                            r->x.problems.eval);
     }
-    for (int i = 0; i < r->x.n_rewards; i++)
-        if (checker_find(&r->checker[i], r->x.reward[i].checker, err) != 0)
-            return err_prefix(err, "reward.checkers[%d].checker", i);
     for (int i = 0; i < r->x.n_stop; i++) r->stop[i] = r->x.stop[i];
     return 0;
 }
@@ -307,9 +313,6 @@ int run_open_recorded(struct run *r, const char *dir, const char *isa, int n_thr
         experiment_parse(&r->x, row.experiment, path, err) != 0 ||
         engine_init(&r->e, isa, n_threads, err) != 0)
         return -1;
-    for (int i = 0; i < r->x.n_rewards; i++)
-        if (checker_find(&r->checker[i], r->x.reward[i].checker, err) != 0)
-            return err_prefix(err, "%s", path);
     for (int i = 0; i < r->x.n_stop; i++) r->stop[i] = r->x.stop[i];
     if (make_recorded_policy(r, row.start_weights, err) != 0) return -1;
     return make_update(r, err);
@@ -322,7 +325,8 @@ int run_open(struct run *r, const struct run_options *o, struct err *err) {
     snprintf(r->dir, sizeof r->dir, "%s", o->out);
     if (experiment_load(&r->x, o->experiment, o->set, o->n_set, err) != 0) return -1;
     if (engine_init(&r->e, o->isa, o->n_threads, err) != 0) return -1;
-    if (open_problems(r, err) != 0) return err_prefix(err, "%s", o->experiment);
+    if (open_problems(r, err) != 0 || run_open_scorers(r, err) != 0)
+        return err_prefix(err, "%s", o->experiment);
     if (make_policy(r, err) != 0 || make_rollout(r, err) != 0 ||
         make_update(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
@@ -334,6 +338,7 @@ void run_close(struct run *r) {
     db_close(r->db);
     for (int i = 0; i < r->x.n_stages; i++) problem_set_close(r->train[i]);
     problem_set_close(r->eval);
+    for (int i = 0; i < r->x.n_rewards; i++) scorer_close(r->scorer[i]);
     rollout_free(r->rollout);
     clear_reference(&r->ref);
     update_free(r->update);

@@ -9,9 +9,10 @@
 #include "cli/engine.h"
 #include "cli/evaluate.h"
 #include "cli/experiment.h"
+#include "cli/failures.h"
 #include "cli/progress.h"
 #include "db/db.h"
-#include "reward/checker.h"
+#include "reward/scorer.h"
 #include "rl/update.h"
 
 enum { RUN_MAX_METRICS = 64 };
@@ -37,7 +38,8 @@ struct run {
     struct engine e;
     struct problem_set *train[EXPERIMENT_MAX_STAGES]; /* of each stage, owned */
     struct problem_set *eval; /* NULL: no evaluation */
-    const struct checker *checker[EXPERIMENT_MAX_REWARDS];
+    struct scorer *scorer[EXPERIMENT_MAX_REWARDS]; /* of each reward, owned */
+    struct failure_window failures[EXPERIMENT_MAX_REWARDS];
     const char *stop[EXPERIMENT_MAX_STOP];
     struct optimizer opt;
     int stage; /* that opt and ref belong to, from 0; -1: none has begun */
@@ -68,6 +70,10 @@ struct run_options {
  * experiment.json and run.db. On -1 run_close is still due. */
 MUST_USE int run_open(struct run *r, const struct run_options *o, struct err *err);
 void run_close(struct run *r);
+
+/* Opens the rewards, and with them the programs of plug-ins, for a run that goes on to score.
+ * run_open does; a recorded run that is only read has none. */
+MUST_USE int run_open_scorers(struct run *r, struct err *err);
 
 /* Opens a run that is in a folder to follow it, without writing: the experiment as recorded,
  * the policy at the starting weights, whose hash is checked; no problems, no rollout. On -1

@@ -40,7 +40,7 @@ int run_problem_at(struct run *r, int i, long visit, int limit) {
 int run_record_problem(struct run *r, const struct problem_set *set, const struct problem *p,
                        int64_t *id, struct err *err) {
     struct db_problem row = {.kind = p->kind, .key = p->key, .split = problem_set_split(set),
-                             .prompt = p->prompt, .gold = p->gold};
+                             .prompt = p->prompt, .gold = p->gold, .columns = p->columns};
     return db_write_problem(r->db, &row, id, err);
 }
 
@@ -134,7 +134,8 @@ static int keep_sample(void *ctx, const struct eval_sample *s, struct err *err) 
         .kind = arena_strdup(&k->arena, s->problem->kind),
         .key = arena_strdup(&k->arena, s->problem->key),
         .prompt = arena_strdup(&k->arena, s->problem->prompt),
-        .gold = arena_strdup(&k->arena, s->problem->gold)};
+        .gold = arena_strdup(&k->arena, s->problem->gold),
+        .columns = arena_strdup(&k->arena, s->problem->columns)};
     k->row[k->n++] = (struct db_eval_episode){
         .idx = s->idx, .sample = s->sample, .n_completion = s->trace->n,
         .finish_reason = rollout_finish_name(s->trace->finish),

@@ -154,6 +154,9 @@ static void json_verdicts(cJSON *o, const struct db_verdict *v, int n) {
         add_num(x, "score", v[i].score);
         add_str(x, "detail", v[i].detail);
         add_num(x, "ms", v[i].ms);
+        cJSON_AddBoolToObject(x, "deterministic", v[i].deterministic);
+        cJSON *parts = v[i].parts ? cJSON_Parse(v[i].parts) : NULL;
+        if (parts) cJSON_AddItemToObject(x, "parts", parts);
     }
 }
 
@@ -222,6 +225,7 @@ static void print_verdicts(const struct show *s, const struct trace_rows *t) {
         printf("  %-12s %-16s %-12s %6s %6s %8s  %s\n", safe(v->checker),
                safe(v->version), safe(v->status), num("%.3f", v->score),
                num("%.2f", v->weight), num("%.2f", v->ms), safe(v->detail));
+        if (v->parts && strcmp(v->parts, "{}") != 0) printf("  %12s %s\n", "", safe(v->parts));
     }
 }
 

@@ -28,10 +28,12 @@ struct harvest {
     char **text;
     size_t *n_text;
     struct verdict *verdict; /* [n][n_rewards] */
+    double *weight;          /* [n][n_rewards] as applied: 0 where a gate was shut */
     double *reward, *adv, *score_ms;
     bool *scorable;
     float **ref_logp; /* NULL without a reference */
-    long tokens, failures, truncated;
+    long tokens, truncated;
+    int failed[EXPERIMENT_MAX_REWARDS]; /* verdicts of each reward that failed */
 };
 
 void harvest_init(struct run *r, const struct experiment_stage *s, struct harvest *h);

@@ -17,6 +17,7 @@ void harvest_init(struct run *r, const struct experiment_stage *s, struct harves
     h->text = arena_new(&r->arena, n, sizeof *h->text);
     h->n_text = arena_new(&r->arena, n, sizeof *h->n_text);
     h->verdict = arena_new(&r->arena, n * (size_t)r->x.n_rewards, sizeof *h->verdict);
+    h->weight = arena_new(&r->arena, n * (size_t)r->x.n_rewards, sizeof *h->weight);
     h->reward = arena_new(&r->arena, n, sizeof *h->reward);
     h->adv = arena_new(&r->arena, n, sizeof *h->adv);
     h->score_ms = arena_new(&r->arena, n, sizeof *h->score_ms);
@@ -56,26 +57,92 @@ static void sample(struct run *r, const struct experiment_stage *s, struct harve
     buf_clear(&text);
 }
 
-/* A sample whose checker failed, or whose problem has no gold, has no reward: it stays out
- * of its group's baseline instead of counting as wrong. */
-static void score(struct run *r, struct harvest *h) {
-    int R = r->x.n_rewards;
-    long failures = 0;
-#pragma omp parallel for schedule(dynamic, 16) num_threads(r->e.n_threads) \
-    reduction(+ : failures)
-    for (int k = 0; k < h->n; k++) {
-        h->scorable[k] = true;
-        for (int c = 0; c < R; c++) {
-            struct verdict *v = &h->verdict[k * R + c];
-            checker_score(r->checker[c], &h->problem[k / h->G], h->text[k], h->n_text[k], v);
-            bool failed = verdict_is_failure(v->status);
-            failures += failed;
-            if (failed || v->status == VERDICT_NOT_SCORABLE) h->scorable[k] = false;
-            h->reward[k] += r->x.reward[c].weight * v->score;
-            h->score_ms[k] += v->ms;
-        }
+/* All rewards of one group, the answer's first: others may depend on it. */
+static void score_group(struct run *r, struct harvest *h, int p, int max_tokens) {
+    int R = r->x.n_rewards, G = h->G;
+    struct completion *c = mem_new((size_t)G, sizeof *c);
+    struct verdict *v = mem_new((size_t)(R * G), sizeof *v); /* [R][G] */
+    struct group g = {&h->problem[p], c, G, max_tokens, NULL};
+    for (int k = 0; k < G; k++) {
+        const struct trace *t = &h->trace[p * G + k];
+        c[k] = (struct completion){h->text[p * G + k], h->n_text[p * G + k], t->id, t->n};
     }
-    h->failures = failures;
+    int a = r->x.answer;
+    scorer_score(r->scorer[a], &g, v + a * G);
+    g.answer = v + a * G;
+    for (int i = 0; i < R; i++)
+        if (i != a) scorer_score(r->scorer[i], &g, v + i * G);
+    for (int k = 0; k < G; k++)
+        for (int i = 0; i < R; i++) h->verdict[(p * G + k) * R + i] = v[i * G + k];
+    mem_free(c);
+    mem_free(v);
+}
+
+/* The weighted sum. What has no say (a weight of 0, a gate that is shut because the answer
+ * is not right, a checker that finds the sample not scorable) adds nothing. A sample whose
+ * checker failed has no reward, nor has one on which no checker has a say: it stays out of
+ * its group's baseline instead of counting as wrong. */
+static void add_up(const struct run *r, struct harvest *h, int k) {
+    int R = r->x.n_rewards;
+    const struct verdict *v = &h->verdict[k * R];
+    bool right = verdict_is_right(&v[r->x.answer]), failed = false, any = false;
+    for (int i = 0; i < R; i++) {
+        const struct experiment_reward *w = &r->x.reward[i];
+        double weight = w->gate && !right ? 0 : w->weight;
+        h->weight[k * R + i] = weight;
+        h->score_ms[k] += v[i].ms;
+        h->failed[i] += verdict_is_failure(v[i].status);
+        if (weight == 0) continue;
+        failed = failed || verdict_is_failure(v[i].status);
+        any = any || verdict_has_score(&v[i]);
+        h->reward[k] += weight * v[i].score;
+    }
+    h->scorable[k] = any && !failed;
+}
+
+static void score(struct run *r, struct harvest *h, int max_tokens) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->e.n_threads)
+    for (int p = 0; p < h->n_prompts; p++) score_group(r, h, p, max_tokens);
+    for (int k = 0; k < h->n; k++) add_up(r, h, k);
+}
+
+/* All failures of the step, for the progress line. */
+static long count_failures(const struct run *r, const struct harvest *h) {
+    long n = 0;
+    for (int i = 0; i < r->x.n_rewards; i++) n += h->failed[i];
+    return n;
+}
+
+/* After the step is recorded, so that v_failures has what stopped the run. */
+static int check_failures(struct run *r, const struct harvest *h, int step, struct err *err) {
+    for (int i = 0; i < r->x.n_rewards; i++) {
+        struct failure_window *w = &r->failures[i];
+        failure_window_push(w, h->n, h->failed[i]);
+        if (!failure_window_over(w, r->x.max_failure_rate)) continue;
+        return err_set(err, EX_SOFTWARE,
+                       "step %d: the reward '%s' failed on %ld of its last %ld verdicts, more "
+                       "than max_failure_rate %g allows; see v_failures in %s/run.db",
+                       step, r->x.reward[i].name, w->failed, w->n, r->x.max_failure_rate,
+                       r->dir);
+    }
+    return 0;
+}
+
+static int record_verdict(struct run *r, const struct harvest *h, int k, int c,
+                          int64_t episode, struct err *err) {
+    const struct verdict *v = &h->verdict[k * r->x.n_rewards + c];
+    struct buf parts = {0};
+    verdict_print_parts(v, &parts);
+    struct db_verdict d = {
+        .episode_id = episode, .checker = scorer_name(r->scorer[c]),
+        .version = scorer_version(r->scorer[c], h->problem[k / h->G].kind),
+        .weight = h->weight[k * r->x.n_rewards + c],
+        .status = verdict_status_name(v->status), .score = v->score, .detail = v->detail,
+        .ms = v->ms, .deterministic = scorer_is_deterministic(r->scorer[c]),
+        .parts = buf_text(&parts)};
+    int rc = db_write_verdict(r->db, &d, err);
+    buf_clear(&parts);
+    return rc;
 }
 
 static int record_episode(struct run *r, const struct experiment_stage *s,
@@ -100,15 +167,8 @@ static int record_episode(struct run *r, const struct experiment_stage *s,
         .score_ms = h->score_ms[k]};
     int64_t id;
     if (db_write_episode(r->db, &row, &id, err) != 0) return -1;
-    for (int c = 0; c < R; c++) {
-        const struct verdict *v = &h->verdict[k * R + c];
-        struct db_verdict d = {
-            .episode_id = id, .checker = checker_name(r->checker[c]),
-            .version = checker_version(r->checker[c], h->problem[k / h->G].kind),
-            .weight = r->x.reward[c].weight, .status = verdict_status_name(v->status),
-            .score = v->score, .detail = v->detail, .ms = v->ms};
-        if (db_write_verdict(r->db, &d, err) != 0) return -1;
-    }
+    for (int c = 0; c < R; c++)
+        if (record_verdict(r, h, k, c, id, err) != 0) return -1;
     return 0;
 }
 
@@ -216,10 +276,10 @@ static void checker_metrics(struct run *r, const struct harvest *h) {
         int n = 0;
         for (int k = 0; k < h->n; k++) {
             const struct verdict *v = &h->verdict[k * R + c];
-            if (v->status != VERDICT_OK && v->status != VERDICT_UNPARSABLE) continue;
+            if (!verdict_has_score(v)) continue;
             n++, sum += v->score, sum2 += v->score * v->score;
         }
-        const char *checker = checker_name(r->checker[c]);
+        const char *checker = scorer_name(r->scorer[c]);
         snprintf(name[0], sizeof name[0], "rewards/%s/mean", checker);
         snprintf(name[1], sizeof name[1], "rewards/%s/std", checker);
         double var = n > 1 ? (sum2 - sum * sum / n) / (n - 1) : 0;
@@ -228,16 +288,9 @@ static void checker_metrics(struct run *r, const struct harvest *h) {
     }
 }
 
-/* The checker that says whether a problem is solved: `answer`, or else the first. */
-static int answer_checker(const struct run *r) {
-    for (int c = 0; c < r->x.n_rewards; c++)
-        if (strcmp(r->x.reward[c].checker, "answer") == 0) return c;
-    return 0;
-}
-
 /* Lengths and rewards under TRL's names; returns the share of solved episodes. */
 static double episode_metrics(struct run *r, const struct harvest *h, double *mean_reward) {
-    int R = r->x.n_rewards, answer = answer_checker(r), scored = 0;
+    int R = r->x.n_rewards, answer = r->x.answer, scored = 0;
     int min = h->trace[0].n, max = 0, all = 0, none = 0, right = 0;
     double reward = 0, std, zero, ended = 0, ended_len = 0;
     for (int k = 0; k < h->n; k++) {
@@ -252,7 +305,7 @@ static double episode_metrics(struct run *r, const struct harvest *h, double *me
         int correct = 0;
         for (int k = p * h->G; k < (p + 1) * h->G; k++) {
             const struct verdict *v = &h->verdict[k * R + answer];
-            correct += v->status == VERDICT_OK && v->score >= 1;
+            correct += verdict_is_right(v);
         }
         right += correct;
         all += correct == h->G;
@@ -271,7 +324,7 @@ static double episode_metrics(struct run *r, const struct harvest *h, double *me
     run_metric(r, "completions/mean_terminated_length", ended > 0 ? ended_len / ended : NAN);
     run_metric(r, "completions/clipped_ratio", (double)h->truncated / h->n);
     run_metric(r, "num_tokens", (double)h->tokens);
-    run_metric(r, "verdicts/failure_rate", (double)h->failures / (h->n * R));
+    run_metric(r, "verdicts/failure_rate", (double)count_failures(r, h) / (h->n * R));
     return (double)right / h->n;
 }
 
@@ -279,7 +332,8 @@ static void show(struct run *r, const struct experiment_stage *s, int stage_step
                  const struct harvest *h, const struct update_stats *st, double reward,
                  double accuracy, double wall) {
     char text[192], failed[32] = "";
-    if (h->failures > 0) snprintf(failed, sizeof failed, "  %ld failed", h->failures);
+    long n = count_failures(r, h);
+    if (n > 0) snprintf(failed, sizeof failed, "  %ld failed", n);
     snprintf(text, sizeof text,
              "reward %.3f  acc %.3f  kl %.4f  entropy %.3f  len %.1f  %5.1fk tok/s%s", reward,
              accuracy, st->kl, st->entropy, (double)h->tokens / h->n,
@@ -302,15 +356,11 @@ static int grpo_step(struct run *r, int i, int stage_step, struct err *err) {
     if (load_prompts(r, i, stage_step, &h, err) != 0) return -1;
     sample(r, s, &h);
     t[1] = progress_now();
-    score(r, &h);
+    score(r, &h, s->max_completion_length);
     advantage_compute(h.reward, h.scorable, h.n_prompts, h.G, s->scale_rewards, h.adv);
     t[2] = progress_now();
     if (record(r, s, &h, &row, err) != 0) return -1;
-    if ((double)h.failures > r->x.max_failure_rate * h.n * r->x.n_rewards)
-        return err_set(err, EX_SOFTWARE,
-                       "step %d: checkers failed on %ld of %d verdicts, more than "
-                       "max_failure_rate %g allows; see v_failures in %s/run.db",
-                       row.step, h.failures, h.n * r->x.n_rewards, r->x.max_failure_rate, r->dir);
+    if (check_failures(r, &h, row.step, err) != 0) return -1;
     t[3] = progress_now();
     const char *refusal = harvest_learn(r, s, &h, row.learning_rate, &st);
     t[4] = progress_now();

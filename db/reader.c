@@ -164,13 +164,14 @@ static int read_problem(struct stmt *q, struct arena *a, void *out, struct err *
     row->split = stmt_text(q, a);
     row->prompt = stmt_text(q, a);
     row->gold = stmt_text(q, a);
+    row->columns = stmt_text(q, a);
     return 0;
 }
 
 int db_read_problem(struct db *db, int64_t id, struct arena *a, struct db_problem *row,
                     struct err *err) {
     static const char sql[] =
-        "SELECT id, kind, key, split, prompt, gold FROM problems WHERE id = ?";
+        "SELECT id, kind, key, split, prompt, gold, columns FROM problems WHERE id = ?";
     struct stmt q;
     stmt_begin(&q, db, "read a problem", sql);
     stmt_bind_int(&q, id);
@@ -297,6 +298,8 @@ static int read_verdict(struct stmt *q, struct arena *a, void *out, struct err *
     row->status = stmt_text(q, a);
     row->score = stmt_real(q);
     row->ms = stmt_real(q);
+    row->deterministic = stmt_int(q) != 0;
+    row->parts = stmt_text(q, a);
     row->detail = stmt_text(q, a);
     return 0;
 }
@@ -304,8 +307,8 @@ static int read_verdict(struct stmt *q, struct arena *a, void *out, struct err *
 int db_read_verdicts(struct db *db, int64_t episode_id, struct arena *a,
                      struct db_verdict **rows, int *n, struct err *err) {
     static const char sql[] =
-        "SELECT episode_id, checker, version, weight, status, score, ms, detail"
-        " FROM verdicts WHERE episode_id = ? ORDER BY checker";
+        "SELECT episode_id, checker, version, weight, status, score, ms,"
+        " deterministic, parts, detail FROM verdicts WHERE episode_id = ? ORDER BY checker";
     struct stmt q;
     stmt_begin(&q, db, "read the verdicts", sql);
     stmt_bind_int(&q, episode_id);

@@ -9,6 +9,7 @@
 #define DB_ROW_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct db_run {
@@ -48,6 +49,7 @@ struct db_metric {
 struct db_problem {
     int64_t id; /* (read) */
     const char *kind, *key, *split, *prompt, *gold;
+    const char *columns; /* a JSON object; NULL is written as {} */
 };
 
 /* One supervised trace of an SFT step, in the order of the batch. */
@@ -87,11 +89,13 @@ struct db_episode {
 struct db_verdict {
     int64_t episode_id;
     const char *checker, *version; /* "answer", "countdown/1" */
-    double weight;                 /* of its score in the reward */
+    double weight; /* of its score in this episode's reward; 0: its gate was shut */
     const char *status;            /* "ok", "unparsable", "undecided", ... */
     double score;       /* [0, 1]; stored for ok and unparsable only, else NAN */
     const char *detail; /* for a person; "" where there is nothing to say */
     double ms;
+    bool deterministic; /* the same input gives the same verdict again */
+    const char *parts;  /* a JSON object of numbers by name; NULL is written as {} */
 };
 
 struct db_eval {

@@ -4,7 +4,7 @@
 
 enum {
     DB_SCHEMA_APPLICATION_ID = 0x686f6e65, /* "hone" */
-    DB_SCHEMA_VERSION = 1, /* PRAGMA user_version; raise with any change */
+    DB_SCHEMA_VERSION = 2, /* PRAGMA user_version; raise with any change */
 };
 
 extern const char db_schema_sql[]; /* NUL-terminated */

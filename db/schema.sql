@@ -5,7 +5,7 @@
 -- its result afterwards. Small columns stand before texts and blobs, so that views read
 -- few pages.
 PRAGMA application_id = 1752133221; -- "hone"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE runs (
   id            INTEGER PRIMARY KEY CHECK (id = 1),
@@ -61,14 +61,17 @@ CREATE TRIGGER steps_follow_each_other BEFORE INSERT ON steps BEGIN
 END;
 
 CREATE TABLE problems (
-  id     INTEGER PRIMARY KEY,
-  kind   TEXT NOT NULL,
-  key    TEXT NOT NULL,
-  split  TEXT NOT NULL,
-  prompt TEXT NOT NULL,
-  gold   TEXT NOT NULL,
-  UNIQUE (kind, key, split, prompt, gold)
+  id      INTEGER PRIMARY KEY,
+  kind    TEXT NOT NULL,
+  key     TEXT NOT NULL,
+  split   TEXT NOT NULL,
+  prompt  TEXT NOT NULL,
+  gold    TEXT NOT NULL,
+  columns TEXT NOT NULL CHECK (json_valid(columns))
 ) STRICT;
+-- Rows of equal key may differ in their columns (other tests, say), which are too long for
+-- an index.
+CREATE INDEX problems_by_key ON problems (kind, key, split);
 
 CREATE TABLE traces (
   step       INTEGER NOT NULL REFERENCES steps,
@@ -124,6 +127,8 @@ CREATE TABLE verdicts (
                                              'limit', 'crashed', 'not_scorable')),
   score      REAL CHECK (score BETWEEN 0 AND 1),
   ms         REAL CHECK (ms >= 0),
+  deterministic INTEGER NOT NULL CHECK (deterministic IN (0, 1)),
+  parts      TEXT NOT NULL CHECK (json_type(parts) = 'object'),
   detail     TEXT NOT NULL,
   PRIMARY KEY (episode_id, checker),
   CHECK ((status IN ('ok', 'unparsable')) = (score IS NOT NULL))
@@ -234,7 +239,8 @@ SELECT e.id, t.name AS stage, g.step, g.prompt_no, e.sample, g.id AS group_id,
        e.truncated, e.n_prompt, e.n_completion, e.weights_hash, e.gen_ms, e.score_ms,
        (SELECT json_group_object(v.checker,
                  json_object('version', v.version, 'weight', v.weight, 'status', v.status,
-                             'score', v.score, 'detail', v.detail, 'ms', v.ms))
+                             'score', v.score, 'parts', json(v.parts),
+                             'detail', v.detail, 'ms', v.ms))
           FROM verdicts v WHERE v.episode_id = e.id) AS verdicts,
        p.prompt, e.text
   FROM episodes e

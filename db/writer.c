@@ -67,15 +67,18 @@ static void bind_problem(struct stmt *q, const struct db_problem *row) {
     stmt_bind_text(q, row->split);
     stmt_bind_text(q, row->prompt);
     stmt_bind_text(q, row->gold);
+    stmt_bind_text(q, row->columns ? row->columns : "{}");
 }
 
 int db_write_problem(struct db *db, const struct db_problem *row, int64_t *id,
                      struct err *err) {
     static const char find[] =
         "SELECT id FROM problems"
-        " WHERE kind = ? AND key = ? AND split = ? AND prompt = ? AND gold = ?";
+        " WHERE kind = ? AND key = ? AND split = ? AND prompt = ? AND gold = ?"
+        " AND columns = ?";
     static const char add[] =
-        "INSERT INTO problems (kind, key, split, prompt, gold) VALUES (?, ?, ?, ?, ?)";
+        "INSERT INTO problems (kind, key, split, prompt, gold, columns)"
+        " VALUES (?, ?, ?, ?, ?, ?)";
     struct stmt q;
     stmt_begin(&q, db, "look for a problem", find);
     bind_problem(&q, row);
@@ -166,7 +169,7 @@ int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
 int db_write_verdict(struct db *db, const struct db_verdict *row, struct err *err) {
     static const char sql[] =
         "INSERT INTO verdicts (episode_id, checker, version, weight, status, score, ms,"
-        " detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        " deterministic, parts, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     struct stmt q;
     stmt_begin(&q, db, "record a verdict", sql);
     stmt_bind_int(&q, row->episode_id);
@@ -176,6 +179,8 @@ int db_write_verdict(struct db *db, const struct db_verdict *row, struct err *er
     stmt_bind_text(&q, row->status);
     stmt_bind_real(&q, score_of(row->status, row->score));
     stmt_bind_real(&q, row->ms);
+    stmt_bind_int(&q, row->deterministic);
+    stmt_bind_text(&q, row->parts ? row->parts : "{}");
     stmt_bind_text(&q, row->detail ? row->detail : "");
     return stmt_run(&q, err);
 }

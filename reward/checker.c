@@ -2,22 +2,19 @@
 #include "reward/checker.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "reward/answer.h"
+#include "reward/checker_impl.h"
 #include "reward/kind.h"
 
 #define THINK "<think>"
 #define THINK_END "</think>"
 #define ANSWER "<answer>"
 #define ANSWER_END "</answer>"
-
-struct checker {
-    const char *name, *version; /* version NULL: the kind's own */
-    void (*score)(const struct problem *p, const char *text, size_t n,
-                  struct verdict *out);
-};
 
 /* Where tag first stands in n bytes of s, NULL where it does not. */
 static const char *find(const char *s, size_t n, const char *tag) {
@@ -135,21 +132,28 @@ static void score_format(const struct problem *p, const char *text, size_t n,
     verdict_set(out, VERDICT_OK, flaw ? 0 : 1, "%s", flaw ? flaw : "right");
 }
 
-static const struct checker checkers[] = {
-    {"answer", NULL, score_answer},
-    {"format", "format/1", score_format},
-    {"partial", "partial/1", score_partial},
+static const struct checker checker_answer = {
+    .name = "answer", .help = "the problem kind's own", .score = score_answer};
+static const struct checker checker_format = {
+    .name = "format", .version = "format/1", .shaping = true, .score = score_format,
+    .help = "one think block, then one answer block, and nothing else"};
+static const struct checker checker_partial = {
+    .name = "partial", .version = "partial/1", .score = score_partial,
+    .help = "the share of the answer's words or characters in their place"};
+
+static const struct checker *const checkers[] = {
+    &checker_answer, &checker_format, &checker_partial,
 };
 #define N_CHECKERS ((int)(sizeof checkers / sizeof *checkers))
 
 const char *checker_name_at(int i) {
-    return i >= 0 && i < N_CHECKERS ? checkers[i].name : NULL;
+    return i >= 0 && i < N_CHECKERS ? checkers[i]->name : NULL;
 }
 
 int checker_find(const struct checker **c, const char *name, struct err *err) {
     *c = NULL;
     for (int i = 0; i < N_CHECKERS; i++)
-        if (strcmp(checkers[i].name, name) == 0) *c = &checkers[i];
+        if (strcmp(checkers[i]->name, name) == 0) *c = checkers[i];
     if (*c) return 0;
     return err_set(err, EX_CONFIG, "no checker \"%.60s\"; the nearest is \"%s\"", name,
                    spec_nearest(name, checker_name_at));
@@ -163,11 +167,109 @@ const char *checker_version(const struct checker *c, const char *kind) {
     return k ? k->version : NULL;
 }
 
+bool checker_is_shaping(const struct checker *c) { return c->shaping; }
+
+bool checker_needs_answer(const struct checker *c) { return c->needs_answer; }
+
+/* ---- options ------------------------------------------------------------------- */
+
+/* The place of a text among "latin|greek|...", -1 where it is none of them. */
+static int word_place(const char *words, const char *text) {
+    size_t n = strlen(text);
+    for (int i = 0; *words; i++) {
+        size_t len = strcspn(words, "|");
+        if (len == n && memcmp(words, text, n) == 0) return i;
+        words += len + (words[len] == '|');
+    }
+    return -1;
+}
+
+static int read_option(const struct checker_option *o, const cJSON *json,
+                       const char *where, double *value, struct err *err) {
+    if (o->words) {
+        const char *text;
+        if (json_as_string(json, where, &text, err) != 0) return -1;
+        int place = word_place(o->words, text);
+        if (place < 0)
+            return err_set(err, EX_CONFIG, "%s: must be one of %s, found \"%.60s\"", where,
+                           o->words, text);
+        *value = place;
+        return 0;
+    }
+    if (!o->whole) return json_as_double(json, where, o->min, o->max, value, err);
+    long long whole;
+    if (json_as_int(json, where, (long long)o->min, (long long)o->max, &whole, err) != 0)
+        return -1;
+    *value = (double)whole;
+    return 0;
+}
+
+int checker_read_options(const struct checker *c, const char *json, double *value,
+                         struct err *err) {
+    const char *keys[CHECKER_MAX_OPTIONS];
+    cJSON *tree = NULL;
+    int rc = -1;
+    CHECK(c->n_options <= CHECKER_MAX_OPTIONS);
+    for (int i = 0; i < c->n_options; i++) {
+        keys[i] = c->option[i].name;
+        value[i] = c->option[i].standard;
+    }
+    if (!json || !*json) return 0;
+    if (json_parse(&tree, json, strlen(json), "options", 1, err) != 0) return -1;
+    if (json_as_object(tree, "options", err) != 0) goto out;
+    if (c->n_options == 0 && tree->child) {
+        err_set(err, EX_CONFIG, "options: %s has none", c->name);
+        goto out;
+    }
+    if (json_check_keys(tree, "options", keys, c->n_options, err) != 0) goto out;
+    for (int i = 0; i < c->n_options; i++) {
+        char where[JSON_WHERE_BYTES];
+        const cJSON *item = json_find(tree, keys[i]);
+        snprintf(where, sizeof where, "options.%s", keys[i]);
+        if (item && read_option(&c->option[i], item, where, &value[i], err) != 0) goto out;
+    }
+    rc = 0;
+out:
+    json_free(tree);
+    return rc;
+}
+
+void checker_print_help(int i, struct buf *out) {
+    const struct checker *c = checkers[i];
+    buf_printf(out, "  %-27s %s\n", c->name, c->help);
+    for (int k = 0; k < c->n_options; k++) {
+        const struct checker_option *o = &c->option[k];
+        buf_printf(out, "    %-25s ", o->name);
+        if (o->words) {
+            int n = (int)o->standard;
+            const char *word = o->words;
+            while (n--) word += strcspn(word, "|") + 1;
+            buf_printf(out, "%s  %.*s", o->words, (int)strcspn(word, "|"), word);
+        } else {
+            buf_printf(out, "%s %g to %g  %g", o->whole ? "integer" : "number", o->min,
+                       o->max, o->standard);
+        }
+        buf_printf(out, "  %s\n", o->help);
+    }
+}
+
+/* ---- scoring ------------------------------------------------------------------- */
+
 void checker_score(const struct checker *c, const struct problem *p,
                    const char *completion, size_t n, struct verdict *out) {
     struct timespec t0, t1;
     clock_gettime(CLOCK_MONOTONIC, &t0);
-    c->score(p, n ? completion : "", n, out);
+    if (c->score) {
+        c->score(p, n ? completion : "", n, out);
+    } else {
+        struct completion one = {.text = n ? completion : "", .n_text = n};
+        struct group g = {.problem = p, .completion = &one, .n = 1};
+        double value[CHECKER_MAX_OPTIONS];
+        struct err err;
+        int rc = checker_read_options(c, NULL, value, &err);
+        CHECK(rc == 0 && !c->open);
+        c->score_group(NULL, value, &g, out);
+    }
     clock_gettime(CLOCK_MONOTONIC, &t1);
     out->ms =
         (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6;

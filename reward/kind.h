@@ -44,7 +44,7 @@ int64_t dice_digits(struct dice *dice, struct spec_value digits);
 
 /* A problem's texts while they are built; zeroed is empty. */
 struct problem_text {
-    struct buf key, prompt, gold, trace;
+    struct buf key, prompt, gold, trace, columns;
 };
 
 void problem_text_reset(struct problem_text *t);

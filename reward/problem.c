@@ -67,6 +67,7 @@ void problem_text_reset(struct problem_text *t) {
     buf_reset(&t->prompt);
     buf_reset(&t->gold);
     buf_reset(&t->trace);
+    buf_reset(&t->columns);
 }
 
 void problem_text_clear(struct problem_text *t) {
@@ -74,6 +75,7 @@ void problem_text_clear(struct problem_text *t) {
     buf_clear(&t->prompt);
     buf_clear(&t->gold);
     buf_clear(&t->trace);
+    buf_clear(&t->columns);
 }
 
 /* The split is a property of the key alone: no seed and no parameter enters, so no choice
@@ -219,6 +221,7 @@ static int read_line(const struct spec *s, const char *line, size_t n, int numbe
     problem_text_reset(t);
     const char *flaw = parse_line(line, n, &json);
     int rc = flaw ? err_set(err, EX_DATAERR, "%s", flaw) : s->kind->row(json, t, err);
+    if (rc == 0) buf_push(&t->columns, line, n);
     cJSON_Delete(json);
     return rc == 0 ? 0 : err_prefix(err, "%s:%d", s->file, number);
 }
@@ -236,6 +239,7 @@ static void push_row(struct problem_set *set, int *cap, const struct problem_tex
     p->prompt = arena_strdup(a, buf_text(&t->prompt));
     p->gold = arena_strdup(a, buf_text(&t->gold));
     p->trace = t->trace.len ? arena_strdup(a, buf_text(&t->trace)) : NULL;
+    p->columns = arena_strdup(a, buf_text(&t->columns));
 }
 
 static int read_rows(struct problem_set *set, const char *data, size_t n,
@@ -373,6 +377,7 @@ static void get_row(const struct problem_set *set, int i, struct arena *arena,
     out->prompt = arena_strdup(arena, p->prompt);
     out->gold = arena_strdup(arena, p->gold);
     out->trace = arena_strdup(arena, p->trace);
+    out->columns = arena_strdup(arena, p->columns);
     if (out->trace || !kind->retrace) return;
     struct buf trace = {0};
     kind->retrace(set->spec.value, p->prompt, &trace);
@@ -398,6 +403,7 @@ void problem_set_get(const struct problem_set *set, int i, struct arena *arena,
     out->prompt = arena_strdup(arena, buf_text(&t.prompt));
     out->gold = arena_strdup(arena, buf_text(&t.gold));
     out->trace = t.trace.len ? arena_strdup(arena, buf_text(&t.trace)) : NULL;
+    out->columns = "{}";
     problem_text_clear(&t);
 }
 

@@ -24,6 +24,8 @@ struct problem {
     const char *prompt; /* UTF-8, what the policy sees */
     const char *gold;   /* the reference the checker compares with; never shown */
     const char *trace;  /* the teacher's completion; NULL where there is none */
+    const char *columns; /* the file's row as one JSON object, for checkers and plug-ins;
+                          * "{}" for a generator */
 };
 
 struct problem_set;

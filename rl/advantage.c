@@ -46,12 +46,14 @@ void advantage_compute(const double *reward, const bool *scorable, int n_groups,
 void advantage_spread(const double *reward, const bool *scorable, int n_groups, int G,
                       double *mean_std, double *frac_zero_std) {
     double sum = 0;
-    int zero = 0;
+    int zero = 0, n = 0;
     for (int g = 0; g < n_groups; g++) {
         struct spread s = measure(reward + g * G, scorable ? scorable + g * G : NULL, G);
+        if (s.n == 0) continue;
+        n++;
         sum += s.std;
         zero += s.std == 0;
     }
-    *mean_std = n_groups ? sum / n_groups : 0;
-    *frac_zero_std = n_groups ? (double)zero / n_groups : 0;
+    *mean_std = n ? sum / n : 0;
+    *frac_zero_std = n ? (double)zero / n : 0;
 }

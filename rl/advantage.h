@@ -19,7 +19,7 @@ void advantage_compute(const double *reward, const bool *scorable, int n_groups,
                        enum scale_rewards scale, double *adv);
 
 /* Mean over groups of their std, and the share of groups whose std is 0 (what TRL logs as
- * reward_std and frac_reward_zero_std). */
+ * reward_std and frac_reward_zero_std). A group without a scorable sample counts in neither. */
 void advantage_spread(const double *reward, const bool *scorable, int n_groups, int G,
                       double *mean_std, double *frac_zero_std);
 

@@ -164,6 +164,9 @@ static void test_db_step_comes_back_in_order(void **state) {
     ok(db_read_verdicts(db, e[1].id, &arena, &v, &n, &err));
     assert_int_equal(n, 2);
     assert_string_equal(v[0].status, "timeout");
+    assert_string_equal(v[0].parts, "{\"value\": 0.5}");
+    assert_string_equal(v[1].parts, "{}");
+    assert_true(v[0].deterministic && !v[1].deterministic);
     assert_true(isnan(v[0].score)); /* a failure is not a 0, though 0 was given */
     assert_string_equal(v[1].checker, "format");
     ok(db_read_traces(db, 1, &arena, &t, &n, &err));
@@ -464,8 +467,8 @@ static void test_db_open_refuses_what_is_no_hone_database(void **state) {
 static void test_db_open_refuses_a_newer_schema(void **state) {
     (void)state;
     db_close(fixture_run(path, 1));
-    sqlite_file("PRAGMA user_version = 2");
-    opens_fail(EX_DATAERR, "written by a newer hone: schema 2, this one knows 1");
+    sqlite_file("PRAGMA user_version = 3");
+    opens_fail(EX_DATAERR, "written by a newer hone: schema 3, this one knows 2");
 }
 
 static void test_db_open_with_tables_missing_says_so(void **state) {
@@ -473,7 +476,7 @@ static void test_db_open_with_tables_missing_says_so(void **state) {
     struct db *db;
     struct db_run run;
     sqlite_file("CREATE TABLE t (a); PRAGMA application_id = 0x686f6e65;"
-                "PRAGMA user_version = 1");
+                "PRAGMA user_version = 2");
     ok(db_open(&db, path, &err));
     fails(db_read_run(db, &arena, &run, &err), EX_DATAERR, "no such table: runs");
     db_close(db);

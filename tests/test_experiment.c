@@ -365,7 +365,15 @@ static void test_experiment_section_errors(void **state) {
                    "x.json: reward.checkers[0].checker: missing");
     refuse_section("\"reward\":{\"checkers\":[{\"checker\":\"format\"},{\"checker\":"
                    "\"format\"}]}",
-                   "x.json: reward.checkers[1].checker: 'format' is already in the list");
+                   "x.json: reward.checkers[1].name: 'format' is already in the list; give one another "
+                   "name");
+    refuse_section("\"reward\":{\"checkers\":[{\"checker\":\"answer\",\"gate\":true}]}",
+                   "x.json: reward.checkers[0].gate: depends on whether the answer is right, "
+                   "and no other entry says so; add {\"checker\": \"answer\"}");
+    refuse_section("\"reward\":{\"checkers\":[{\"checker\":\"answer\",\"options\":{\"a\":1}}]}",
+                   "x.json: reward.checkers[0].options: answer has none");
+    refuse_section("\"reward\":{\"checkers\":[{\"checker\":\"answer\",\"options\":[]}]}",
+                   "x.json: reward.checkers[0].options: must be an object, found an array");
 }
 
 static void test_experiment_unknown_checker_is_named(void **state) {

@@ -185,7 +185,7 @@ static struct harvest read_harvest(int step) {
         OK(db_read_problem(g.db, h.group[i].problem_id, &g.arena, &p, &err));
         OK(db_read_episodes(g.db, h.group[i].id, &g.arena, &e, &n, &err));
         assert_int_equal(n, h.G);
-        h.problem[i] = (struct problem){p.kind, p.key, p.prompt, p.gold, NULL};
+        h.problem[i] = (struct problem){p.kind, p.key, p.prompt, p.gold, NULL, p.columns};
         for (int k = 0; k < n; k++) h.episode[h.n++] = e[k];
     }
     return h;
@@ -332,7 +332,7 @@ static void check_evaluation(const struct db_eval *ev, const struct checker *ans
         struct verdict v;
         OK(db_read_problem(g.db, e[i].problem_id, &g.arena, &p, &err));
         assert_string_equal(p.split, "test");
-        const struct problem q = {p.kind, p.key, p.prompt, p.gold, NULL};
+        const struct problem q = {p.kind, p.key, p.prompt, p.gold, NULL, p.columns};
         checker_score(answer, &q, e[i].text, e[i].n_text, &v);
         assert_string_equal(e[i].status, verdict_status_name(v.status));
         assert_true(e[i].score == v.score);

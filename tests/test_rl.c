@@ -83,9 +83,13 @@ static void test_what_is_not_scorable_stays_out(void **state) {
     near(adv[1], 0.5 / (batch + 1e-4));
     near(adv[3], -0.5 / (batch + 1e-4));
     for (int i = 0; i < 12; i++) assert_true((i == 1 || i == 3) == (adv[i] != 0));
+    advantage_compute(reward, use, 3, 4, SCALE_NONE, adv);
+    for (int i = 0; i < 12; i++)
+        assert_true(adv[i] == (i == 1 ? 0.5 : i == 3 ? -0.5 : 0));
     advantage_spread(reward, use, 3, 4, &std, &frac);
-    near(std, half / 3);
-    near(frac, 2.0 / 3);
+    /* the group without any is in neither */
+    near(std, half / 2);
+    near(frac, 1.0 / 2);
     advantage_compute(reward + 5, NULL, 1, 1, SCALE_GROUP, adv);
     assert_true(adv[0] == 0);
 }
