@@ -356,10 +356,8 @@ int experiment_parse(struct experiment *x, const char *text, const char *where,
 /* Only what can differ: the rest of a config.json follows from it. */
 static cJSON *config_tree(const struct policy_config *config) {
     static const char *const FIXED[] = {
-        "architectures",       "model_type",
-        "torch_dtype",         "attention_bias",
-        "attention_dropout",   "hidden_act",
-        "num_key_value_heads", "num_nextn_predict_layers",
+        "architectures", "torch_dtype", "attention_bias",          "attention_dropout",
+        "hidden_act",    "mlp_bias",    "num_nextn_predict_layers",
     };
     struct buf text = {0};
     struct err err;
@@ -370,6 +368,10 @@ static cJSON *config_tree(const struct policy_config *config) {
     buf_clear(&text);
     for (size_t i = 0; i < sizeof FIXED / sizeof *FIXED; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(tree, FIXED[i]);
+    if (config->arch == POLICY_DEEPSEEK_V3) {
+        cJSON_DeleteItemFromObjectCaseSensitive(tree, "model_type");
+        cJSON_DeleteItemFromObjectCaseSensitive(tree, "num_key_value_heads");
+    }
     if (config->vocab_size == 0)
         cJSON_DeleteItemFromObjectCaseSensitive(tree, "vocab_size");
     return tree;

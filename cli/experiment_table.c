@@ -394,6 +394,6 @@ void experiment_print_help(struct buf *out) {
         }
         if (id == SECTION_MODEL)
             buf_printf(out, "  %-27s %-26s %-18s %s\n", "config", "object", "",
-                       "keys of a config.json of model_type deepseek_v3");
+                       "keys of a config.json; model_type deepseek_v3 (the default) or llama");
     }
 }

@@ -4,14 +4,18 @@
 #include <float.h>
 #include <limits.h>
 #include <stddef.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
 
+static const struct policy_yarn YARN_OFF = {
+    .factor = 1, .beta_fast = 32, .beta_slow = 1, .truncate = true};
+
 struct policy_config policy_config_default(void) {
-    return (struct policy_config){
+    struct policy_config cfg = {
+        .arch = POLICY_DEEPSEEK_V3,
         .vocab_size = 129280,
         .hidden_size = 7168,
         .intermediate_size = 18432,
@@ -37,190 +41,82 @@ struct policy_config policy_config_default(void) {
         .initializer_range = 0.02,
         .rope_theta = 10000,
         .max_position_embeddings = 4096,
-        .yarn = {.on = false,
-                 .factor = 1,
-                 .beta_fast = 32,
-                 .beta_slow = 1,
-                 .mscale = 0,
-                 .mscale_all_dim = 0,
-                 .attention_factor = 0,
-                 .original_max_position_embeddings = 0,
-                 .truncate = true},
+        .yarn = YARN_OFF,
         .bos_token_id = 0,
         .eos_token_id = 1,
         .pad_token_id = -1,
     };
+    policy_config_derive(&cfg);
+    return cfg;
 }
 
-/* One line of a table of ranges. */
-struct range {
-    const char *key;
-    double value, min, max;
-};
+struct policy_config policy_config_default_llama(void) {
+    return (struct policy_config){
+        .arch = POLICY_LLAMA,
+        .vocab_size = 32000,
+        .hidden_size = 4096,
+        .intermediate_size = 11008,
+        .num_hidden_layers = 32,
+        .num_attention_heads = 32,
+        .tie_word_embeddings = false,
+        .rms_norm_eps = 1e-6,
+        .initializer_range = 0.02,
+        .rope_theta = 10000,
+        .max_position_embeddings = 2048,
+        .yarn = YARN_OFF,
+        .bos_token_id = 1,
+        .eos_token_id = 2,
+        .pad_token_id = -1,
+    };
+}
 
-static int check_ranges(const struct range *r, int n, const char *where,
-                        struct err *err) {
-    for (int i = 0; i < n; i++) {
-        /* written so that NaN fails */
-        if (r[i].value >= r[i].min && r[i].value <= r[i].max) continue;
-        if (r[i].max >= INT_MAX)
-            return err_set(err, EX_CONFIG, "%s: %s is %.9g, must be at least %.9g", where,
-                           r[i].key, r[i].value, r[i].min);
-        return err_set(err, EX_CONFIG, "%s: %s is %.9g, must be from %.9g to %.9g", where,
-                       r[i].key, r[i].value, r[i].min, r[i].max);
+/* What code shared by both reads of a policy without latents and experts. */
+static void derive_llama(struct policy_config *c) {
+    c->qk_rope_head_dim = c->v_head_dim = c->head_dim;
+    c->qk_nope_head_dim = c->q_lora_rank = c->kv_lora_rank = 0;
+    c->rope_interleave = false;
+    c->first_k_dense_replace = c->num_hidden_layers;
+    c->n_routed_experts = c->n_shared_experts = c->num_experts_per_tok = 0;
+    c->moe_intermediate_size = 0;
+    c->n_group = c->topk_group = 1;
+    c->norm_topk_prob = false;
+    c->routed_scaling_factor = 1;
+}
+
+void policy_config_derive(struct policy_config *cfg) {
+    if (cfg->arch == POLICY_DEEPSEEK_V3) {
+        cfg->num_key_value_heads = cfg->num_attention_heads;
+        cfg->head_dim = cfg->qk_rope_head_dim;
+        return;
     }
-    return 0;
-}
-
-/* The router keeps one row's experts, groups and choices in arrays of these sizes. */
-enum { MAX_EXPERTS = 1024, MAX_GROUPS = 256, MAX_CHOSEN = 64 };
-enum { MAX_LAYERS = 1024, MAX_SHARED = 65536, MAX_TENSORS = 1000000 };
-
-static int check_sizes(const struct policy_config *c, const char *where,
-                       struct err *err) {
-    const struct range r[] = {
-        {"vocab_size", c->vocab_size, 1, INT_MAX},
-        {"hidden_size", c->hidden_size, 1, INT_MAX},
-        {"intermediate_size", c->intermediate_size, 1, INT_MAX},
-        {"moe_intermediate_size", c->moe_intermediate_size, 1, INT_MAX},
-        {"num_hidden_layers", c->num_hidden_layers, 1, MAX_LAYERS},
-        {"num_attention_heads", c->num_attention_heads, 1, INT_MAX},
-        {"q_lora_rank", c->q_lora_rank, 0, INT_MAX},
-        {"kv_lora_rank", c->kv_lora_rank, 1, INT_MAX},
-        {"qk_rope_head_dim", c->qk_rope_head_dim, 2, INT_MAX},
-        {"qk_nope_head_dim", c->qk_nope_head_dim, 1, INT_MAX},
-        {"v_head_dim", c->v_head_dim, 1, INT_MAX},
-        {"n_routed_experts", c->n_routed_experts, 1, MAX_EXPERTS},
-        {"n_shared_experts", c->n_shared_experts, 0, MAX_SHARED},
-        {"num_experts_per_tok", c->num_experts_per_tok, 1, MAX_CHOSEN},
-        {"n_group", c->n_group, 1, MAX_GROUPS},
-        {"topk_group", c->topk_group, 1, MAX_GROUPS},
-        {"first_k_dense_replace", c->first_k_dense_replace, 0, INT_MAX},
-        {"max_position_embeddings", c->max_position_embeddings, 1, INT_MAX},
-        {"routed_scaling_factor", c->routed_scaling_factor, 1e-9, 1e9},
-        {"rms_norm_eps", c->rms_norm_eps, 0, 1},
-        {"initializer_range", c->initializer_range, 0, 1e3},
-        {"rope_theta", c->rope_theta, 1.0001, 1e15},
-        {"bos_token_id", c->bos_token_id, -1, c->vocab_size - 1.0},
-        {"eos_token_id", c->eos_token_id, -1, c->vocab_size - 1.0},
-        {"pad_token_id", c->pad_token_id, -1, c->vocab_size - 1.0},
-    };
-    return check_ranges(r, (int)(sizeof r / sizeof *r), where, err);
-}
-
-/* What the router needs; an all-dense policy has none. */
-static int check_router(const struct policy_config *c, const char *where,
-                        struct err *err) {
-    if (c->first_k_dense_replace >= c->num_hidden_layers) return 0;
-    if (c->n_routed_experts % c->n_group != 0)
-        return err_set(err, EX_CONFIG,
-                       "%s: n_group %d does not divide n_routed_experts %d", where,
-                       c->n_group, c->n_routed_experts);
-    int per_group = c->n_routed_experts / c->n_group;
-    /* a group's score is the sum of its two best experts */
-    if (per_group < 2)
-        return err_set(err, EX_CONFIG,
-                       "%s: n_routed_experts %d in n_group %d leaves %d expert a group, "
-                       "at least 2 are needed",
-                       where, c->n_routed_experts, c->n_group, per_group);
-    if (c->topk_group > c->n_group)
-        return err_set(err, EX_CONFIG, "%s: topk_group %d is more than n_group %d", where,
-                       c->topk_group, c->n_group);
-    if (c->num_experts_per_tok > c->topk_group * per_group)
-        return err_set(err, EX_CONFIG,
-                       "%s: num_experts_per_tok %d is more than the %d experts of "
-                       "topk_group %d groups",
-                       where, c->num_experts_per_tok, c->topk_group * per_group,
-                       c->topk_group);
-    return 0;
-}
-
-static int check_yarn(const struct policy_config *c, const char *where, struct err *err) {
-    const struct policy_yarn *y = &c->yarn;
-    if (!y->on) return 0;
-    const struct range r[] = {
-        {"rope_scaling.factor", y->factor, 1, 1e6},
-        {"rope_scaling.beta_fast", y->beta_fast, 1e-3, 1e6},
-        {"rope_scaling.beta_slow", y->beta_slow, 1e-3, 1e6},
-        {"rope_scaling.mscale", y->mscale, 0, 1e3},
-        {"rope_scaling.mscale_all_dim", y->mscale_all_dim, 0, 1e3},
-        {"rope_scaling.attention_factor", y->attention_factor, 0, 1e3},
-        {"rope_scaling.original_max_position_embeddings",
-         y->original_max_position_embeddings, 1, INT_MAX},
-    };
-    if (check_ranges(r, (int)(sizeof r / sizeof *r), where, err) != 0) return -1;
-    if (y->beta_fast < y->beta_slow)
-        return err_set(err, EX_CONFIG,
-                       "%s: rope_scaling.beta_fast %.9g is less than beta_slow %.9g",
-                       where, y->beta_fast, y->beta_slow);
-    return 0;
-}
-
-/* Numbers of elements are kept in int and tensors numbered in int all over; a hostile
- * config.json must not overflow them. */
-static int check_extent(const struct policy_config *c, const char *where,
-                        struct err *err) {
-    const struct {
-        const char *what;
-        int a, b, c, d;
-    } shape[] = {
-        {"vocab_size x hidden_size", c->vocab_size, 1, c->hidden_size, 1},
-        {"intermediate_size x hidden_size", c->intermediate_size, 1, c->hidden_size, 1},
-        {"n_routed_experts x hidden_size", c->n_routed_experts, 1, c->hidden_size, 1},
-        {"n_routed_experts x moe_intermediate_size", c->n_routed_experts, 1,
-         c->moe_intermediate_size, 1},
-        {"moe_intermediate_size x n_shared_experts x hidden_size",
-         c->moe_intermediate_size, c->n_shared_experts ? c->n_shared_experts : 1,
-         c->hidden_size, 1},
-        {"num_attention_heads x v_head_dim x hidden_size", c->num_attention_heads,
-         c->v_head_dim, c->hidden_size, 1},
-        {"num_attention_heads x qk_nope_head_dim x hidden_size", c->num_attention_heads,
-         c->qk_nope_head_dim, c->hidden_size, 1},
-        {"num_attention_heads x qk_rope_head_dim x hidden_size", c->num_attention_heads,
-         c->qk_rope_head_dim, c->hidden_size, 1},
-        {"q_lora_rank x hidden_size", c->q_lora_rank, 1, c->hidden_size, 1},
-        {"q_lora_rank x num_attention_heads x qk_nope_head_dim", c->q_lora_rank,
-         c->num_attention_heads, c->qk_nope_head_dim, 1},
-        {"q_lora_rank x num_attention_heads x qk_rope_head_dim", c->q_lora_rank,
-         c->num_attention_heads, c->qk_rope_head_dim, 1},
-        {"kv_lora_rank x hidden_size", c->kv_lora_rank, 1, c->hidden_size, 1},
-        {"qk_rope_head_dim x hidden_size", c->qk_rope_head_dim, 1, c->hidden_size, 1},
-        {"kv_lora_rank x num_attention_heads x v_head_dim", c->kv_lora_rank,
-         c->num_attention_heads, c->v_head_dim, 1},
-        {"kv_lora_rank x num_attention_heads x qk_nope_head_dim", c->kv_lora_rank,
-         c->num_attention_heads, c->qk_nope_head_dim, 1},
-    };
-    for (int i = 0; i < (int)(sizeof shape / sizeof *shape); i++) {
-        int64_t n;
-        if (__builtin_mul_overflow((int64_t)shape[i].a * shape[i].b,
-                                   (int64_t)shape[i].c * shape[i].d, &n) ||
-            n > INT_MAX / 2) /* two of them are added up, see kv_b_proj */
-            return err_set(err, EX_CONFIG, "%s: %s is too large", where, shape[i].what);
-    }
-    int64_t moe = c->num_hidden_layers - (int64_t)c->first_k_dense_replace;
-    if (moe > 0 && moe * 3 * c->n_routed_experts > MAX_TENSORS)
-        return err_set(err, EX_CONFIG,
-                       "%s: num_hidden_layers x n_routed_experts is too large", where);
-    return 0;
-}
-
-int policy_config_check(const struct policy_config *cfg, const char *where,
-                        struct err *err) {
-    if (check_sizes(cfg, where, err) != 0) return -1;
-    if (cfg->qk_rope_head_dim % 2 != 0)
-        return err_set(err, EX_CONFIG, "%s: qk_rope_head_dim is %d, must be even", where,
-                       cfg->qk_rope_head_dim);
-    if (check_router(cfg, where, err) != 0) return -1;
-    if (check_yarn(cfg, where, err) != 0) return -1;
-    return check_extent(cfg, where, err);
+    if (cfg->num_key_value_heads == 0)
+        cfg->num_key_value_heads = cfg->num_attention_heads;
+    if (cfg->head_dim == 0 && cfg->num_attention_heads > 0)
+        cfg->head_dim = cfg->hidden_size / cfg->num_attention_heads;
+    derive_llama(cfg);
 }
 
 /* ---- config.json ---- */
+
+/* Which architectures know a key. */
+enum { V3 = 1 << POLICY_DEEPSEEK_V3, LLAMA = 1 << POLICY_LLAMA, BOTH = V3 | LLAMA };
+
+static const struct {
+    const char *model_type, *class;
+} ARCH[] = {
+    [POLICY_DEEPSEEK_V3] = {"deepseek_v3", "DeepseekV3ForCausalLM"},
+    [POLICY_LLAMA] = {"llama", "LlamaForCausalLM"},
+};
+
+static bool knows(const struct policy_config *cfg, int archs) {
+    return (archs >> cfg->arch & 1) != 0;
+}
 
 /* Where the value of a key goes. */
 struct slot {
     const char *key;
     size_t offset;
+    int archs;
     bool nullable;
     double null_value;
 };
@@ -228,85 +124,93 @@ struct slot {
 #define AT(field) offsetof(struct policy_config, field)
 
 static const struct slot INTS[] = {
-    {"vocab_size", AT(vocab_size), false, 0},
-    {"hidden_size", AT(hidden_size), false, 0},
-    {"intermediate_size", AT(intermediate_size), false, 0},
-    {"moe_intermediate_size", AT(moe_intermediate_size), false, 0},
-    {"num_hidden_layers", AT(num_hidden_layers), false, 0},
-    {"num_attention_heads", AT(num_attention_heads), false, 0},
-    {"q_lora_rank", AT(q_lora_rank), true, 0},
-    {"kv_lora_rank", AT(kv_lora_rank), false, 0},
-    {"qk_rope_head_dim", AT(qk_rope_head_dim), false, 0},
-    {"qk_nope_head_dim", AT(qk_nope_head_dim), false, 0},
-    {"v_head_dim", AT(v_head_dim), false, 0},
-    {"n_routed_experts", AT(n_routed_experts), false, 0},
-    {"num_local_experts", AT(n_routed_experts), false, 0}, /* the same, elsewhere */
-    {"n_shared_experts", AT(n_shared_experts), true, 0},
-    {"num_experts_per_tok", AT(num_experts_per_tok), false, 0},
-    {"n_group", AT(n_group), true, 1},
-    {"topk_group", AT(topk_group), true, 1},
-    {"first_k_dense_replace", AT(first_k_dense_replace), false, 0},
-    {"max_position_embeddings", AT(max_position_embeddings), false, 0},
-    {"bos_token_id", AT(bos_token_id), true, -1},
-    {"eos_token_id", AT(eos_token_id), true, -1},
-    {"pad_token_id", AT(pad_token_id), true, -1},
+    {"vocab_size", AT(vocab_size), BOTH, false, 0},
+    {"hidden_size", AT(hidden_size), BOTH, false, 0},
+    {"intermediate_size", AT(intermediate_size), BOTH, false, 0},
+    {"moe_intermediate_size", AT(moe_intermediate_size), V3, false, 0},
+    {"num_hidden_layers", AT(num_hidden_layers), BOTH, false, 0},
+    {"num_attention_heads", AT(num_attention_heads), BOTH, false, 0},
+    {"num_key_value_heads", AT(num_key_value_heads), LLAMA, true, 0},
+    {"head_dim", AT(head_dim), LLAMA, true, 0},
+    {"q_lora_rank", AT(q_lora_rank), V3, true, 0},
+    {"kv_lora_rank", AT(kv_lora_rank), V3, false, 0},
+    {"qk_rope_head_dim", AT(qk_rope_head_dim), V3, false, 0},
+    {"qk_nope_head_dim", AT(qk_nope_head_dim), V3, false, 0},
+    {"v_head_dim", AT(v_head_dim), V3, false, 0},
+    {"n_routed_experts", AT(n_routed_experts), V3, false, 0},
+    {"num_local_experts", AT(n_routed_experts), V3, false, 0}, /* the same, elsewhere */
+    {"n_shared_experts", AT(n_shared_experts), V3, true, 0},
+    {"num_experts_per_tok", AT(num_experts_per_tok), V3, false, 0},
+    {"n_group", AT(n_group), V3, true, 1},
+    {"topk_group", AT(topk_group), V3, true, 1},
+    {"first_k_dense_replace", AT(first_k_dense_replace), V3, false, 0},
+    {"max_position_embeddings", AT(max_position_embeddings), BOTH, false, 0},
+    {"bos_token_id", AT(bos_token_id), BOTH, true, -1},
+    {"eos_token_id", AT(eos_token_id), BOTH, true, -1},
+    {"pad_token_id", AT(pad_token_id), BOTH, true, -1},
 };
 
 static const struct slot BOOLS[] = {
-    {"norm_topk_prob", AT(norm_topk_prob), true, 0},
-    {"tie_word_embeddings", AT(tie_word_embeddings), false, 0},
-    {"rope_interleave", AT(rope_interleave), true, 0},
+    {"norm_topk_prob", AT(norm_topk_prob), V3, true, 0},
+    {"tie_word_embeddings", AT(tie_word_embeddings), BOTH, false, 0},
+    {"rope_interleave", AT(rope_interleave), V3, true, 0},
 };
 
 static const struct slot DOUBLES[] = {
-    {"routed_scaling_factor", AT(routed_scaling_factor), false, 0},
-    {"rms_norm_eps", AT(rms_norm_eps), false, 0},
-    {"initializer_range", AT(initializer_range), false, 0},
-    {"rope_theta", AT(rope_theta), false, 0},
+    {"routed_scaling_factor", AT(routed_scaling_factor), V3, false, 0},
+    {"rms_norm_eps", AT(rms_norm_eps), BOTH, false, 0},
+    {"initializer_range", AT(initializer_range), BOTH, false, 0},
+    {"rope_theta", AT(rope_theta), BOTH, false, 0},
 };
 
 /* What is built; any other value is refused. */
 static const struct {
     const char *key, *only; /* as JSON */
+    int archs;
 } FIXED[] = {
-    {"model_type", "\"deepseek_v3\""}, {"hidden_act", "\"silu\""},
-    {"scoring_func", "\"sigmoid\""},   {"topk_method", "\"noaux_tc\""},
-    {"attention_bias", "false"},       {"mlp_bias", "false"},
-    {"attention_dropout", "0"},        {"moe_layer_freq", "1"},
-    {"partial_rotary_factor", "1"},    {"quantization_config", "null"},
+    {"hidden_act", "\"silu\"", BOTH},       {"scoring_func", "\"sigmoid\"", V3},
+    {"topk_method", "\"noaux_tc\"", V3},    {"attention_bias", "false", BOTH},
+    {"mlp_bias", "false", BOTH},            {"attention_dropout", "0", BOTH},
+    {"moe_layer_freq", "1", V3},            {"partial_rotary_factor", "1", BOTH},
+    {"quantization_config", "null", BOTH},  {"pretraining_tp", "1", LLAMA},
 };
 
-/* Keys that cannot change a forward pass. */
-static const char *const IGNORED[] = {
-    "_name_or_path",
-    "architectures",
-    "auto_map",
-    "aux_loss_alpha",
-    "chunk_size_feed_forward",
-    "dtype",
-    "ep_size",
-    "id2label",
-    "is_encoder_decoder",
-    "label2id",
-    "num_mtp_layers",
-    "num_nextn_predict_layers",
-    "output_attentions",
-    "output_hidden_states",
-    "output_router_logits",
-    "pretraining_tp",
-    "problem_type",
-    "return_dict",
-    "router_aux_loss_coef",
-    "seq_aux",
-    "torch_dtype",
-    "transformers_version",
-    "use_cache",
+/* A key of `archs` that cannot change a forward pass, or is read by hand. */
+struct word {
+    const char *key;
+    int archs;
 };
 
-/* Keys that are read by hand. */
-static const char *const OTHERS[] = {
-    "rope_scaling", "rope_parameters", "num_key_value_heads",
-    "head_dim",     "qk_head_dim",     "original_max_position_embeddings",
+static const struct word IGNORED[] = {
+    {"_name_or_path", BOTH},
+    {"architectures", BOTH},
+    {"auto_map", BOTH},
+    {"aux_loss_alpha", V3},
+    {"chunk_size_feed_forward", BOTH},
+    {"dtype", BOTH},
+    {"ep_size", V3},
+    {"id2label", BOTH},
+    {"is_encoder_decoder", BOTH},
+    {"label2id", BOTH},
+    {"num_mtp_layers", V3},
+    {"num_nextn_predict_layers", V3},
+    {"output_attentions", BOTH},
+    {"output_hidden_states", BOTH},
+    {"output_router_logits", V3},
+    {"pretraining_tp", V3},
+    {"problem_type", BOTH},
+    {"return_dict", BOTH},
+    {"router_aux_loss_coef", V3},
+    {"seq_aux", V3},
+    {"torch_dtype", BOTH},
+    {"transformers_version", BOTH},
+    {"use_cache", BOTH},
+};
+
+static const struct word OTHERS[] = {
+    {"model_type", BOTH},       {"rope_scaling", BOTH}, {"rope_parameters", BOTH},
+    {"num_key_value_heads", V3}, {"head_dim", V3},       {"qk_head_dim", V3},
+    {"original_max_position_embeddings", V3},
 };
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
@@ -315,34 +219,65 @@ enum {
                COUNT(IGNORED) + COUNT(OTHERS)
 };
 
-static int check_known(const cJSON *json, const char *where, struct err *err) {
+static int check_known(const struct policy_config *cfg, const cJSON *json,
+                       const char *where, struct err *err) {
     const char *key[MAX_KEYS];
     int n = 0;
-    for (int i = 0; i < COUNT(INTS); i++) key[n++] = INTS[i].key;
-    for (int i = 0; i < COUNT(BOOLS); i++) key[n++] = BOOLS[i].key;
-    for (int i = 0; i < COUNT(DOUBLES); i++) key[n++] = DOUBLES[i].key;
-    for (int i = 0; i < COUNT(OTHERS); i++) key[n++] = OTHERS[i];
-    for (int i = 0; i < COUNT(FIXED); i++) key[n++] = FIXED[i].key;
-    for (int i = 0; i < COUNT(IGNORED); i++) key[n++] = IGNORED[i];
+#define ADD_KEYS(table)                                                                  \
+    for (int i = 0; i < COUNT(table); i++)                                               \
+        if (knows(cfg, table[i].archs)) key[n++] = table[i].key
+    ADD_KEYS(INTS);
+    ADD_KEYS(BOOLS);
+    ADD_KEYS(DOUBLES);
+    ADD_KEYS(OTHERS);
+    ADD_KEYS(FIXED);
+    ADD_KEYS(IGNORED);
+#undef ADD_KEYS
     return json_check_keys(json, where, key, n, err);
 }
 
-static int check_fixed(const cJSON *json, const char *where, struct err *err) {
+static int refuse_value(const cJSON *value, const char *where, const char *key,
+                        const char *built, struct err *err) {
     char place[JSON_WHERE_BYTES], found[64];
+    bool string = cJSON_IsString(value);
+    return err_set(err, EX_CONFIG, "%s: only %s built, found %s%.100s%s",
+                   json_where(place, where, key), built, string ? "\"" : "",
+                   string ? value->valuestring : json_found(value, found),
+                   string ? "\"" : "");
+}
+
+/* model_type says which defaults and keys hold; without one it is deepseek_v3. */
+static int read_arch(struct policy_config *cfg, const cJSON *json, const char *where,
+                     struct err *err) {
+    const cJSON *type = json_find(json, "model_type");
+    const char *name = cJSON_GetStringValue(type);
+    *cfg = policy_config_default();
+    if (!type || (name && strcmp(name, ARCH[POLICY_DEEPSEEK_V3].model_type) == 0)) return 0;
+    *cfg = policy_config_default_llama();
+    if (name && strcmp(name, ARCH[POLICY_LLAMA].model_type) == 0) return 0;
+    return refuse_value(type, where, "model_type", "\"deepseek_v3\" and \"llama\" are", err);
+}
+
+static int check_fixed(const struct policy_config *cfg, const cJSON *json,
+                       const char *where, struct err *err) {
     for (int i = 0; i < COUNT(FIXED); i++) {
         const cJSON *value = json_find(json, FIXED[i].key);
-        if (!value) continue;
+        char built[32];
+        if (!value || !knows(cfg, FIXED[i].archs)) continue;
         cJSON *only = cJSON_Parse(FIXED[i].only);
         bool same = cJSON_Compare(value, only, true);
         cJSON_Delete(only);
         if (same) continue;
-        bool string = cJSON_IsString(value);
-        return err_set(
-            err, EX_CONFIG, "%s: only %s is built, found %s%.100s%s",
-            json_where(place, where, FIXED[i].key), FIXED[i].only, string ? "\"" : "",
-            string ? value->valuestring : json_found(value, found), string ? "\"" : "");
+        snprintf(built, sizeof built, "%s is", FIXED[i].only);
+        return refuse_value(value, where, FIXED[i].key, built, err);
     }
     return 0;
+}
+
+/* The ints that are 0 where the file has null, and so may not be 0 in it. */
+static bool null_is_zero(const struct slot *s) {
+    return s->offset == AT(q_lora_rank) || s->offset == AT(num_key_value_heads) ||
+           s->offset == AT(head_dim);
 }
 
 static int read_int(struct policy_config *cfg, const struct slot *s, const cJSON *value,
@@ -357,8 +292,7 @@ static int read_int(struct policy_config *cfg, const struct slot *s, const cJSON
     /* several ends of text are allowed there; the tokenizer knows the one that counts */
     if (cJSON_IsArray(value) && value->child && strcmp(s->key, "eos_token_id") == 0)
         value = value->child;
-    /* 0 would be read back as null */
-    int min = s->null_value < 0 ? -1 : strcmp(s->key, "q_lora_rank") == 0;
+    int min = s->null_value < 0 ? -1 : null_is_zero(s);
     if (json_as_int(value, json_where(place, where, s->key), min, INT_MAX, &x, err) != 0)
         return -1;
     *out = (int)x;
@@ -369,10 +303,11 @@ static int read_values(struct policy_config *cfg, const cJSON *json, const char 
                        struct err *err) {
     for (int i = 0; i < COUNT(INTS); i++) {
         const cJSON *value = json_find(json, INTS[i].key);
-        if (value && read_int(cfg, &INTS[i], value, where, err) != 0) return -1;
+        if (value && knows(cfg, INTS[i].archs) && read_int(cfg, &INTS[i], value, where, err) != 0) return -1;
     }
     for (int i = 0; i < COUNT(BOOLS); i++) {
         bool *out = (bool *)((char *)cfg + BOOLS[i].offset);
+        if (!knows(cfg, BOOLS[i].archs)) continue;
         if (BOOLS[i].nullable && cJSON_IsNull(json_find(json, BOOLS[i].key)))
             *out = false;
         else if (json_get_bool(json, where, BOOLS[i].key, out, err) != 0)
@@ -380,6 +315,7 @@ static int read_values(struct policy_config *cfg, const cJSON *json, const char 
     }
     for (int i = 0; i < COUNT(DOUBLES); i++) {
         double *out = (double *)((char *)cfg + DOUBLES[i].offset);
+        if (!knows(cfg, DOUBLES[i].archs)) continue;
         if (json_get_double(json, where, DOUBLES[i].key, -DBL_MAX, DBL_MAX, out, err) !=
             0)
             return -1;
@@ -459,11 +395,14 @@ static int read_rope(struct policy_config *cfg, const cJSON *json, const char *w
                         err) != 0 ||
         json_get_double(rope, inside, "partial_rotary_factor", 1, 1, &partial, err) != 0)
         return -1;
-    if (strcmp(type, "yarn") == 0) return read_yarn(cfg, rope, json, inside, err);
     if (strcmp(type, "default") == 0) return 0;
-    return err_set(err, EX_CONFIG,
-                   "%s: only \"default\" and \"yarn\" are built, found \"%.100s\"",
-                   json_where(place, inside, "rope_type"), type);
+    if (cfg->arch == POLICY_DEEPSEEK_V3 && strcmp(type, "yarn") == 0)
+        return read_yarn(cfg, rope, json, inside, err);
+    return err_set(err, EX_CONFIG, "%s: only %s built%s, found \"%.100s\"",
+                   json_where(place, inside, "rope_type"),
+                   cfg->arch == POLICY_LLAMA ? "\"default\" is"
+                                             : "\"default\" and \"yarn\" are",
+                   cfg->arch == POLICY_LLAMA ? " for llama" : "", type);
 }
 
 /* Numbers that follow from others: transformers writes them down, and believes them. */
@@ -495,11 +434,13 @@ int policy_config_parse(struct policy_config *cfg, const cJSON *json, const char
                         bool strict, struct err *err) {
     *cfg = policy_config_default();
     if (json_as_object(json, where, err) != 0) return -1;
-    if (check_fixed(json, where, err) != 0) return -1;
-    if (strict && check_known(json, where, err) != 0) return -1;
+    if (read_arch(cfg, json, where, err) != 0) return -1;
+    if (check_fixed(cfg, json, where, err) != 0) return -1;
+    if (strict && check_known(cfg, json, where, err) != 0) return -1;
     if (read_values(cfg, json, where, err) != 0) return -1;
     if (read_rope(cfg, json, where, strict, err) != 0) return -1;
-    return check_derived(cfg, json, where, err);
+    policy_config_derive(cfg);
+    return cfg->arch == POLICY_LLAMA ? 0 : check_derived(cfg, json, where, err);
 }
 
 int policy_config_load(struct policy_config *cfg, const char *dir, struct err *err) {
@@ -550,27 +491,40 @@ static void print_yarn(struct buf *out, const struct policy_yarn *y) {
                y->original_max_position_embeddings, y->truncate ? "true" : "false");
 }
 
-void policy_config_print(const struct policy_config *cfg, struct buf *out) {
-    buf_puts(out, "{\n  \"architectures\": [\n    \"DeepseekV3ForCausalLM\"\n  ],\n"
-                  "  \"model_type\": \"deepseek_v3\",\n  \"torch_dtype\": \"float32\",\n"
-                  "  \"attention_bias\": false,\n  \"attention_dropout\": 0.0,\n"
-                  "  \"hidden_act\": \"silu\",\n");
-    buf_printf(out, "  \"num_key_value_heads\": %d,\n", cfg->num_attention_heads);
+static void print_ints(struct buf *out, const struct policy_config *cfg) {
     for (int i = 0; i < COUNT(INTS); i++) {
         int value = *(const int *)((const char *)cfg + INTS[i].offset);
-        if (strcmp(INTS[i].key, "num_local_experts") == 0) continue;
-        bool null = strcmp(INTS[i].key, "q_lora_rank") == 0 ? value == 0 : value < 0;
+        if (!knows(cfg, INTS[i].archs) || strcmp(INTS[i].key, "num_local_experts") == 0)
+            continue;
+        bool null = null_is_zero(&INTS[i]) ? value == 0 : value < 0;
         buf_printf(out, "  \"%s\": ", INTS[i].key);
         if (null)
             buf_puts(out, "null,\n");
         else
             buf_printf(out, "%d,\n", value);
     }
+}
+
+void policy_config_print(const struct policy_config *cfg, struct buf *out) {
+    bool v3 = cfg->arch == POLICY_DEEPSEEK_V3;
+    buf_printf(out,
+               "{\n  \"architectures\": [\n    \"%s\"\n  ],\n"
+               "  \"model_type\": \"%s\",\n  \"torch_dtype\": \"float32\",\n"
+               "  \"attention_bias\": false,\n  \"attention_dropout\": 0.0,\n"
+               "  \"hidden_act\": \"silu\",\n",
+               ARCH[cfg->arch].class, ARCH[cfg->arch].model_type);
+    if (v3)
+        buf_printf(out, "  \"num_key_value_heads\": %d,\n", cfg->num_attention_heads);
+    else
+        buf_puts(out, "  \"mlp_bias\": false,\n");
+    print_ints(out, cfg);
     for (int i = 0; i < COUNT(BOOLS); i++) {
         bool value = *(const bool *)((const char *)cfg + BOOLS[i].offset);
-        buf_printf(out, "  \"%s\": %s,\n", BOOLS[i].key, value ? "true" : "false");
+        if (knows(cfg, BOOLS[i].archs))
+            buf_printf(out, "  \"%s\": %s,\n", BOOLS[i].key, value ? "true" : "false");
     }
     for (int i = 0; i < COUNT(DOUBLES); i++) {
+        if (!knows(cfg, DOUBLES[i].archs)) continue;
         buf_puts(out, "  ");
         print_float(out, DOUBLES[i].key,
                     *(const double *)((const char *)cfg + DOUBLES[i].offset));
@@ -581,5 +535,5 @@ void policy_config_print(const struct policy_config *cfg, struct buf *out) {
         print_yarn(out, &cfg->yarn);
     else
         buf_puts(out, "null");
-    buf_puts(out, ",\n  \"num_nextn_predict_layers\": 0\n}\n");
+    buf_puts(out, v3 ? ",\n  \"num_nextn_predict_layers\": 0\n}\n" : "\n}\n");
 }

@@ -38,7 +38,7 @@ static void add(struct layout *l, int n_dims, int rows, int cols, const char *fm
     l->n++;
 }
 
-static void add_attention(struct layout *l, const struct policy_config *c, int i) {
+static void add_latent_attention(struct layout *l, const struct policy_config *c, int i) {
     int heads = c->num_attention_heads, qk = c->qk_nope_head_dim + c->qk_rope_head_dim;
     if (c->q_lora_rank == 0) {
         add(l, 2, heads * qk, c->hidden_size, "model.layers.%d.self_attn.q_proj.weight",
@@ -57,6 +57,16 @@ static void add_attention(struct layout *l, const struct policy_config *c, int i
         "model.layers.%d.self_attn.kv_b_proj.weight", i);
     add(l, 2, c->hidden_size, heads * c->v_head_dim,
         "model.layers.%d.self_attn.o_proj.weight", i);
+}
+
+/* Heads of queries share the keys and values of their group. */
+static void add_grouped_attention(struct layout *l, const struct policy_config *c, int i) {
+    int q = c->num_attention_heads * c->head_dim;
+    int kv = c->num_key_value_heads * c->head_dim;
+    add(l, 2, q, c->hidden_size, "model.layers.%d.self_attn.q_proj.weight", i);
+    add(l, 2, kv, c->hidden_size, "model.layers.%d.self_attn.k_proj.weight", i);
+    add(l, 2, kv, c->hidden_size, "model.layers.%d.self_attn.v_proj.weight", i);
+    add(l, 2, c->hidden_size, q, "model.layers.%d.self_attn.o_proj.weight", i);
 }
 
 /* gate, up and down of one SwiGLU; `part` is "", "experts.7." or "shared_experts." */
@@ -86,7 +96,10 @@ static void add_all(struct layout *l, const struct policy_config *c) {
     add(l, 2, c->vocab_size, hidden, "model.embed_tokens.weight");
     for (int i = 0; i < c->num_hidden_layers; i++) {
         add(l, 1, 1, hidden, "model.layers.%d.input_layernorm.weight", i);
-        add_attention(l, c, i);
+        if (c->arch == POLICY_LLAMA)
+            add_grouped_attention(l, c, i);
+        else
+            add_latent_attention(l, c, i);
         add(l, 1, 1, hidden, "model.layers.%d.post_attention_layernorm.weight", i);
         if (i < c->first_k_dense_replace)
             add_swiglu(l, hidden, c->intermediate_size, i, "");

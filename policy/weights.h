@@ -1,8 +1,8 @@
 /* policy/weights.h: every number that training changes, in one slab, with names.
  *
- * The slab holds the tensors of a Hugging Face DeepSeek-V3 checkpoint in a fixed order,
- * f32, each starting on a 64-byte boundary (gaps are zero). A gradient, an Adam moment or
- * a frozen reference is another slab of the same layout. Reading is safe from any thread.
+ * The slab holds the tensors of a Hugging Face checkpoint in a fixed order, f32, each
+ * starting on a 64-byte boundary (gaps are zero). A gradient, an Adam moment or a frozen
+ * reference is another slab of the same layout. Reading is safe from any thread.
  */
 #ifndef POLICY_WEIGHTS_H
 #define POLICY_WEIGHTS_H

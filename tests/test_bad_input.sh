@@ -150,9 +150,9 @@ broken && rm broken/model.safetensors
 each "no weights" 66 'open broken/model.safetensors: No such file'
 broken && echo '{"model_type": "deepseek_v3", ' >broken/config.json
 each "a config.json cut short" 65 'broken/config.json:2:'
-broken && sed -i 's/deepseek_v3/llama/' broken/config.json
+broken && sed -i 's/deepseek_v3/qwen3/' broken/config.json
 each "another architecture" 78 \
-    'broken/config.json: model_type: only "deepseek_v3" is built, found "llama"'
+    'broken/config.json: model_type: only "deepseek_v3" and "llama" are built, found "qwen3"'
 broken && sed -i 's/"hidden_size": 32/"hidden_size": 48/' broken/config.json
 each "a config of other weights" 65 'tensor .* has shape \[.*\], config.json asks for \[.*48\]'
 broken && rm broken/tokenizer.json

@@ -267,6 +267,41 @@ static void test_experiment_print_keeps_an_open_vocabulary(void **state) {
     buf_clear(&text);
 }
 
+/* model_type says which keys there are; it is written where it is not the default. */
+static void test_experiment_takes_a_llama_config(void **state) {
+    (void)state;
+    static struct experiment x, y;
+    char text[2048];
+    struct buf first = {0}, second = {0};
+    snprintf(text, sizeof text, SMALL,
+             "{\"model_type\":\"llama\",\"hidden_size\":64,\"num_hidden_layers\":2,"
+             "\"num_attention_heads\":8,\"num_key_value_heads\":2,\"head_dim\":10}");
+    write_text(text);
+    must_load(&x, NULL, 0);
+    assert_int_equal(x.model.config.arch, POLICY_LLAMA);
+    assert_int_equal(x.model.config.vocab_size, 0);
+    assert_int_equal(x.model.config.num_key_value_heads, 2);
+    experiment_print(&x, &first);
+    assert_non_null(strstr(buf_text(&first), "\"model_type\": \"llama\""));
+    assert_null(strstr(buf_text(&first), "kv_lora_rank"));
+    write_text(buf_text(&first));
+    must_load(&y, NULL, 0);
+    assert_memory_equal(&x.model.config, &y.model.config, sizeof x.model.config);
+    experiment_print(&y, &second);
+    assert_string_equal(buf_text(&first), buf_text(&second));
+    buf_clear(&first);
+    buf_clear(&second);
+
+    const char *const set[] = {"model.config.num_key_value_heads=3"};
+    must_refuse(set, 1, EX_CONFIG,
+                "x.json: model.config: num_key_value_heads 3 does not divide "
+                "num_attention_heads 8");
+    const char *const other[] = {"model.config.num_key_value_head=2"};
+    must_refuse(other, 1, EX_CONFIG,
+                "--set model.config.num_key_value_head=2: no such key; did you mean "
+                "'num_key_value_heads'?");
+}
+
 static void test_experiment_help_names_every_key(void **state) {
     (void)state;
     static struct experiment x;
@@ -549,6 +584,7 @@ int main(void) {
         cmocka_unit_test(test_experiment_print_reads_back_to_the_same),
         cmocka_unit_test(test_experiment_prints_iterations_and_reference),
         cmocka_unit_test(test_experiment_print_keeps_an_open_vocabulary),
+        cmocka_unit_test(test_experiment_takes_a_llama_config),
         cmocka_unit_test(test_experiment_help_names_every_key),
         cmocka_unit_test(test_experiment_file_errors),
         cmocka_unit_test(test_experiment_model_errors),

@@ -29,6 +29,8 @@ static const struct {
     {"tests/golden/policy_eps", 25053},        {"tests/golden/policy_eps5", 26334},
     {"tests/golden/policy_tied", 30126},       {"tests/golden/policy_unshared", 33130},
     {"tests/golden/policy_half_split", 32044}, {"tests/golden/policy_dense", 34080},
+    {"tests/golden/policy_llama_grouped", 26304}, {"tests/golden/policy_llama_plain", 22572},
+    {"tests/golden/policy_llama_wide", 24668}, {"tests/golden/policy_llama_theta", 19320},
 };
 enum { N_GOLDEN = sizeof golden / sizeof *golden };
 
@@ -513,7 +515,7 @@ static void test_folder_names_the_file_that_is_missing_or_broken(void **state) {
         {"config.json", "{", "config.json:1", EX_DATAERR},
         {"config.json", "[]", "must be an object", EX_CONFIG},
         {"config.json", "{}", "config.json: model_type: missing", EX_CONFIG},
-        {"config.json", "{\"model_type\":\"llama\"}", "model_type: only", EX_CONFIG},
+        {"config.json", "{\"model_type\":\"qwen3\"}", "model_type: only", EX_CONFIG},
         {"config.json", "{\"model_type\":\"deepseek_v3\",\"n_group\":7}",
          "n_group 7 does not divide", EX_CONFIG},
         {"config.json", "{\"model_type\":\"deepseek_v3\"}", "model.safetensors",

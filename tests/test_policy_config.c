@@ -56,6 +56,19 @@ static struct policy_config small(void) {
     cfg.num_experts_per_tok = 2;
     cfg.n_group = cfg.topk_group = 1;
     cfg.first_k_dense_replace = 1;
+    policy_config_derive(&cfg);
+    return cfg;
+}
+
+static struct policy_config small_llama(void) {
+    struct policy_config cfg = policy_config_default_llama();
+    cfg.vocab_size = 47;
+    cfg.hidden_size = 36;
+    cfg.intermediate_size = 40;
+    cfg.num_hidden_layers = 2;
+    cfg.num_attention_heads = 6;
+    cfg.num_key_value_heads = 2;
+    policy_config_derive(&cfg);
     return cfg;
 }
 
@@ -188,7 +201,19 @@ static void test_config_refuses_what_is_not_built(void **state) {
          "hidden_act: only \"silu\" is built, found \"gelu\""},
         {"{\"scoring_func\":\"softmax\"}", "scoring_func: only \"sigmoid\" is built"},
         {"{\"topk_method\":\"greedy\"}", "topk_method: only \"noaux_tc\" is built"},
-        {"{\"model_type\":\"llama\"}", "model_type: only \"deepseek_v3\" is built"},
+        {"{\"model_type\":\"qwen3\"}",
+         "model_type: only \"deepseek_v3\" and \"llama\" are built, found \"qwen3\""},
+        {"{\"model_type\":3}", "model_type: only \"deepseek_v3\" and \"llama\" are built"},
+        {"{\"model_type\":\"llama\",\"attention_bias\":true}",
+         "attention_bias: only false is built, found true"},
+        {"{\"model_type\":\"llama\",\"mlp_bias\":true}", "mlp_bias: only false is built"},
+        {"{\"model_type\":\"llama\",\"hidden_act\":\"gelu\"}", "hidden_act: only \"silu\""},
+        {"{\"model_type\":\"llama\",\"pretraining_tp\":2}",
+         "pretraining_tp: only 1 is built, found 2"},
+        {"{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}}",
+         "rope_scaling.rope_type: only \"default\" is built for llama, found \"yarn\""},
+        {"{\"model_type\":\"llama\",\"rope_parameters\":{\"rope_type\":\"llama3\"}}",
+         "rope_parameters.rope_type: only \"default\" is built for llama, found \"llama3\""},
         {"{\"moe_layer_freq\":2}", "moe_layer_freq: only 1 is built, found 2"},
         {"{\"attention_dropout\":0.1}", "attention_dropout: only 0 is built, found 0.1"},
         {"{\"mlp_bias\":true}", "mlp_bias: only false is built, found true"},
@@ -246,6 +271,10 @@ static void test_config_refuses_wrong_types(void **state) {
         "{\"rope_scaling\":{\"type\":\"yarn\",\"attention_factor\":0}}",
         "{\"rope_scaling\":{\"type\":\"yarn\",\"truncate\":0}}",
         "{\"rope_scaling\":{\"type\":\"yarn\",\"original_max_position_embeddings\":0}}",
+        "{\"model_type\":\"llama\",\"head_dim\":0}",
+        "{\"model_type\":\"llama\",\"num_key_value_heads\":0}",
+        "{\"model_type\":\"llama\",\"num_key_value_heads\":1.5}",
+        "{\"model_type\":\"llama\",\"rope_theta\":\"1e5\"}",
     };
     for (int i = 0; i < (int)(sizeof bad / sizeof *bad); i++) {
         struct policy_config cfg;
@@ -302,6 +331,144 @@ static void test_config_print_writes_floats_as_floats(void **state) {
     assert_non_null(strstr(buf_text(&out), "\"q_lora_rank\": null,"));
     assert_non_null(strstr(buf_text(&out), "\"torch_dtype\": \"float32\""));
     buf_clear(&out);
+}
+
+/* ---- llama ---- */
+
+static void test_config_llama_has_the_published_defaults(void **state) {
+    (void)state;
+    struct policy_config cfg = parsed("{\"model_type\":\"llama\"}", true);
+    struct err err = {0};
+    if (policy_config_check(&cfg, "c.json", &err) != 0) fail_msg("%s", err.msg);
+    assert_int_equal(cfg.arch, POLICY_LLAMA);
+    assert_int_equal(cfg.vocab_size, 32000);
+    assert_int_equal(cfg.hidden_size, 4096);
+    assert_int_equal(cfg.intermediate_size, 11008);
+    assert_int_equal(cfg.num_hidden_layers, 32);
+    assert_int_equal(cfg.num_attention_heads, 32);
+    assert_int_equal(cfg.num_key_value_heads, 32);
+    assert_int_equal(cfg.head_dim, 128);
+    assert_int_equal(cfg.max_position_embeddings, 2048);
+    assert_int_equal(cfg.bos_token_id, 1);
+    assert_int_equal(cfg.eos_token_id, 2);
+    assert_int_equal(cfg.pad_token_id, -1);
+    assert_true(cfg.rms_norm_eps == 1e-6 && cfg.rope_theta == 10000);
+    assert_true(cfg.initializer_range == 0.02);
+    assert_false(cfg.tie_word_embeddings);
+}
+
+/* Shared code reads these without asking for the architecture. */
+static void test_config_llama_fills_the_fields_of_the_other(void **state) {
+    (void)state;
+    struct policy_config cfg =
+        parsed("{\"model_type\":\"llama\",\"num_hidden_layers\":5,\"head_dim\":40}", true);
+    assert_int_equal(cfg.first_k_dense_replace, 5);
+    assert_int_equal(cfg.n_routed_experts, 0);
+    assert_int_equal(cfg.n_shared_experts, 0);
+    assert_int_equal(cfg.num_experts_per_tok, 0);
+    assert_int_equal(cfg.head_dim, 40);
+    assert_int_equal(cfg.qk_rope_head_dim, 40);
+    assert_int_equal(cfg.v_head_dim, 40);
+    assert_int_equal(cfg.qk_nope_head_dim, 0);
+    assert_int_equal(cfg.kv_lora_rank, 0);
+    assert_int_equal(cfg.q_lora_rank, 0);
+    assert_false(cfg.rope_interleave);
+    cfg = parsed("{\"num_attention_heads\":16,\"qk_rope_head_dim\":32}", true);
+    assert_int_equal(cfg.num_key_value_heads, 16);
+    assert_int_equal(cfg.head_dim, 32);
+}
+
+/* config.json in the way of HuggingFaceTB's SmolLM2-135M, with its keys of other tools. */
+static void test_config_llama_reads_published_files(void **state) {
+    (void)state;
+    static const char *const same[] = {
+        "{\"architectures\":[\"LlamaForCausalLM\"],\"attention_bias\":false,"
+        "\"attention_dropout\":0.0,\"bos_token_id\":0,\"eos_token_id\":0,"
+        "\"hidden_act\":\"silu\",\"hidden_size\":576,\"initializer_range\":"
+        "0.041666666666666664,\"intermediate_size\":1536,\"is_llama_config\":true,"
+        "\"max_position_embeddings\":8192,\"mlp_bias\":false,\"model_type\":\"llama\","
+        "\"num_attention_heads\":9,\"num_hidden_layers\":30,\"num_key_value_heads\":3,"
+        "\"pretraining_tp\":1,\"rms_norm_eps\":1e-05,\"rope_interleaved\":false,"
+        "\"rope_scaling\":null,\"rope_theta\":100000,\"tie_word_embeddings\":true,"
+        "\"torch_dtype\":\"bfloat16\",\"transformers_version\":\"4.40.1\","
+        "\"use_cache\":true,\"vocab_size\":49152}",
+        "{\"bos_token_id\":0,\"eos_token_id\":[0],\"head_dim\":64,\"hidden_size\":576,"
+        "\"initializer_range\":0.041666666666666664,\"intermediate_size\":1536,"
+        "\"max_position_embeddings\":8192,\"model_type\":\"llama\","
+        "\"num_attention_heads\":9,\"num_hidden_layers\":30,\"num_key_value_heads\":3,"
+        "\"rms_norm_eps\":1e-05,\"rope_parameters\":{\"rope_theta\":100000.0,"
+        "\"rope_type\":\"default\"},\"tie_word_embeddings\":true,\"vocab_size\":49152}",
+    };
+    struct err err = {0};
+    struct policy_config first = parsed(same[0], false), second = parsed(same[1], true);
+    if (policy_config_check(&first, "c.json", &err) != 0) fail_msg("%s", err.msg);
+    assert_same(&first, &second);
+    assert_int_equal(first.head_dim, 64);
+    assert_true(first.rope_theta == 100000 && first.rms_norm_eps == 1e-5);
+    assert_true(first.tie_word_embeddings);
+}
+
+static void test_config_llama_print_reads_back_strictly(void **state) {
+    (void)state;
+    struct policy_config cfg[2] = {small_llama(), small_llama()};
+    cfg[1].head_dim = 8;
+    cfg[1].tie_word_embeddings = true;
+    cfg[1].bos_token_id = cfg[1].eos_token_id = -1;
+    cfg[1].rope_theta = 77;
+    policy_config_derive(&cfg[1]);
+    for (int i = 0; i < 2; i++) {
+        struct buf out = {0};
+        policy_config_print(&cfg[i], &out);
+        assert_non_null(strstr(buf_text(&out), "\"LlamaForCausalLM\""));
+        assert_non_null(strstr(buf_text(&out), "\"model_type\": \"llama\""));
+        assert_null(strstr(buf_text(&out), "lora_rank"));
+        assert_null(strstr(buf_text(&out), "experts"));
+        struct policy_config back = parsed(buf_text(&out), true);
+        assert_memory_equal(&back, &cfg[i], sizeof back);
+        buf_clear(&out);
+    }
+}
+
+static void test_config_llama_check_names_the_key(void **state) {
+    (void)state;
+    static const struct {
+        const char *json, *message;
+    } bad[] = {
+        {"\"num_attention_heads\":5", "num_attention_heads 5 does not divide hidden_size 36"},
+        {"\"num_key_value_heads\":4",
+         "num_key_value_heads 4 does not divide num_attention_heads 6"},
+        {"\"num_key_value_heads\":7", "num_key_value_heads is 7, must be from 1 to 6"},
+        {"\"num_attention_heads\":12", "head_dim is 3, must be even"},
+        {"\"head_dim\":7", "head_dim is 7, must be even"},
+        {"\"head_dim\":2000000000", "head_dim x hidden_size is too large"},
+        {"\"vocab_size\":2000000000", "vocab_size x hidden_size is too large"},
+        {"\"num_hidden_layers\":1025", "num_hidden_layers is 1025"},
+        {"\"intermediate_size\":0", "intermediate_size is 0"},
+        {"\"rms_norm_eps\":2", "rms_norm_eps is 2"},
+        {"\"eos_token_id\":47", "eos_token_id is 47, must be from -1 to 46"},
+    };
+    for (int i = 0; i < (int)(sizeof bad / sizeof *bad); i++) {
+        char text[512];
+        struct err err = {0};
+        cJSON *json, *change;
+        snprintf(text, sizeof text,
+                 "{\"model_type\":\"llama\",\"vocab_size\":47,\"hidden_size\":36,"
+                 "\"intermediate_size\":40,\"num_attention_heads\":6,"
+                 "\"num_hidden_layers\":2}");
+        assert_int_equal(json_parse(&json, text, strlen(text), "c.json", 1, &err), 0);
+        snprintf(text, sizeof text, "{%s}", bad[i].json);
+        assert_int_equal(json_parse(&change, text, strlen(text), "c.json", 1, &err), 0);
+        cJSON *item = cJSON_DetachItemViaPointer(change, change->child);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, item->string);
+        cJSON_AddItemToArray(json, item);
+        struct policy_config cfg;
+        assert_int_equal(policy_config_parse(&cfg, json, "c.json", true, &err), 0);
+        assert_int_equal(policy_config_check(&cfg, "c.json", &err), -1);
+        assert_int_equal(err.code, EX_CONFIG);
+        if (!strstr(err.msg, bad[i].message)) fail_msg("%s: %s", bad[i].json, err.msg);
+        json_free(json);
+        json_free(change);
+    }
 }
 
 /* ---- ranges ---- */
@@ -447,6 +614,45 @@ static void test_weights_tied_and_unshared_have_fewer_tensors(void **state) {
     weights_clear(&w);
 }
 
+static void test_weights_llama_lie_in_order(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int rows, cols;
+    } want[] = {
+        {"model.embed_tokens.weight", 47, 36},
+        {"model.layers.0.input_layernorm.weight", 1, 36},
+        {"model.layers.0.self_attn.q_proj.weight", 48, 36},
+        {"model.layers.0.self_attn.k_proj.weight", 16, 36},
+        {"model.layers.0.self_attn.v_proj.weight", 16, 36},
+        {"model.layers.0.self_attn.o_proj.weight", 36, 48},
+        {"model.layers.0.post_attention_layernorm.weight", 1, 36},
+        {"model.layers.0.mlp.gate_proj.weight", 40, 36},
+        {"model.layers.0.mlp.up_proj.weight", 40, 36},
+        {"model.layers.0.mlp.down_proj.weight", 36, 40},
+        {"model.layers.1.input_layernorm.weight", 1, 36},
+    };
+    struct policy_config cfg = small_llama();
+    struct weights w;
+    cfg.head_dim = 8;
+    policy_config_derive(&cfg);
+    weights_init(&w, &cfg);
+    assert_int_equal(w.n_tensors, 1 + 2 * 9 + 2);
+    for (int i = 0; i < (int)(sizeof want / sizeof *want); i++) {
+        assert_string_equal(w.tensor[i].name, want[i].name);
+        assert_int_equal(w.tensor[i].rows, want[i].rows);
+        assert_int_equal(w.tensor[i].cols, want[i].cols);
+        assert_true(w.tensor[i].trained);
+    }
+    assert_string_equal(w.tensor[w.n_tensors - 2].name, "model.norm.weight");
+    assert_string_equal(w.tensor[w.n_tensors - 1].name, "lm_head.weight");
+    weights_clear(&w);
+    cfg.tie_word_embeddings = true;
+    weights_init(&w, &cfg);
+    assert_int_equal(weights_find(&w, "lm_head.weight"), -1);
+    weights_clear(&w);
+}
+
 static void test_weights_random_start_is_normal_and_the_same_everywhere(void **state) {
     (void)state;
     struct policy_config cfg = small();
@@ -498,11 +704,17 @@ int main(void) {
         cmocka_unit_test(test_config_refuses_wrong_types),
         cmocka_unit_test(test_config_print_reads_back_strictly),
         cmocka_unit_test(test_config_print_writes_floats_as_floats),
+        cmocka_unit_test(test_config_llama_has_the_published_defaults),
+        cmocka_unit_test(test_config_llama_fills_the_fields_of_the_other),
+        cmocka_unit_test(test_config_llama_reads_published_files),
+        cmocka_unit_test(test_config_llama_print_reads_back_strictly),
+        cmocka_unit_test(test_config_llama_check_names_the_key),
         cmocka_unit_test(test_config_check_names_the_key_out_of_range),
         cmocka_unit_test(test_config_check_refuses_nan_and_odd_doubles),
         cmocka_unit_test(test_config_check_asks_nothing_of_a_router_that_is_not_there),
         cmocka_unit_test(test_weights_lie_in_order_on_64_byte_boundaries),
         cmocka_unit_test(test_weights_tied_and_unshared_have_fewer_tensors),
+        cmocka_unit_test(test_weights_llama_lie_in_order),
         cmocka_unit_test(test_weights_random_start_is_normal_and_the_same_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

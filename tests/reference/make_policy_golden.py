@@ -1,8 +1,9 @@
-"""Makes tests/golden/policy_*: tiny random DeepSeek-V3 policies with their logits, loss and
-gradients, computed by transformers in float32 with eager attention.
+"""Makes tests/golden/policy_*: tiny random DeepSeek-V3 and Llama policies with their logits,
+loss and gradients, computed by transformers in float32 with eager attention.
 
 Made with Python 3.11, torch 2.13.0, transformers 5.23.0, safetensors (as torch needs it).
-Run from the root of the tree: python tests/reference/make_policy_golden.py
+Run from the root of the tree: python tests/reference/make_policy_golden.py [WORD]
+makes those whose name holds WORD.
 
 Each folder holds config.json and model.safetensors as save_pretrained writes them, and
 golden.safetensors with
@@ -18,12 +19,14 @@ script stops where a decision is closer than MARGIN.
 import json
 import os
 import shutil
+import sys
 
 import torch
 import transformers
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+from transformers import (DeepseekV3Config, DeepseekV3ForCausalLM, LlamaConfig,
+                          LlamaForCausalLM)
 
 assert torch.__version__.split("+")[0] == "2.13.0", torch.__version__
 assert transformers.__version__ == "5.23.0", transformers.__version__
@@ -72,6 +75,28 @@ POLICIES = {
                         num_hidden_layers=2), 2, 24),
     "dense": (dict(first_k_dense_replace=2, num_hidden_layers=2, num_attention_heads=5,
                    vocab_size=61, intermediate_size=47), 3, 19),
+}
+
+LLAMA_BASE = dict(
+    vocab_size=47, hidden_size=36, intermediate_size=40, num_hidden_layers=2,
+    num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=64,
+    bos_token_id=1, eos_token_id=2, pad_token_id=0,
+)
+
+LLAMAS = {
+    # three heads of queries share a key; the head is the embedding
+    "llama_grouped": (dict(tie_word_embeddings=True, rms_norm_eps=1e-5, hidden_size=48,
+                           rope_parameters=dict(rope_type="default",
+                                                rope_theta=100000.0)), 2, 24),
+    # a key for each head, a head of its own
+    "llama_plain": (dict(num_attention_heads=3, num_key_value_heads=None), 2, 23),
+    # heads wider than hidden_size / num_attention_heads, one key for all of them
+    "llama_wide": (dict(num_attention_heads=4, num_key_value_heads=1, head_dim=14,
+                        hidden_size=28, num_hidden_layers=3), 2, 19),
+    # heads narrower than that; a small theta turns fast; more positions than a block
+    "llama_theta": (dict(num_attention_heads=4, head_dim=6, hidden_size=40,
+                         rms_norm_eps=1e-3,
+                         rope_parameters=dict(rope_type="default", rope_theta=77.0)), 1, 61),
 }
 
 
@@ -153,12 +178,22 @@ def check_disk_names(path, model):
         return list(f.keys())
 
 
-def make(name, change, n, length, seed):
+def deepseek(change):
     config = DeepseekV3Config(**{**BASE, **change,
                                  "num_key_value_heads": {**BASE, **change}["num_attention_heads"]})
+    return DeepseekV3ForCausalLM._from_config(
+        config, attn_implementation="eager", experts_implementation="eager")
+
+
+def llama(change):
+    return LlamaForCausalLM._from_config(LlamaConfig(**{**LLAMA_BASE, **change}),
+                                         attn_implementation="eager")
+
+
+def make(name, new, change, n, length, seed):
     for attempt in range(200):
-        model = DeepseekV3ForCausalLM._from_config(
-            config, attn_implementation="eager", experts_implementation="eager").float().eval()
+        model = new(change).float().eval()
+        config = model.config
         randomize(model, seed + 1000 * attempt)
         margins = []
         for module in model.modules():
@@ -191,5 +226,9 @@ def make(name, change, n, length, seed):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for i, (name, (change, n, length)) in enumerate(POLICIES.items()):
-        make(name, change, n, length, 7 + i)
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    todo = [(name, deepseek, *args) for name, args in POLICIES.items()]
+    todo += [(name, llama, *args) for name, args in LLAMAS.items()]
+    for i, args in enumerate(todo):
+        if word in args[0]:
+            make(*args, 7 + i)
