@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "policy/stage.h"
 
 /* Hands out pieces of one allocation: once to count (base NULL), once for real. */
 struct carver {
@@ -108,13 +109,17 @@ void *block_work_new(struct block_work *w, const struct model *m, int rows, bool
 /* y[n][out] (+)= x[n][in] W^T */
 static void forward(const struct model *m, const struct linear *l, int n, const float *x,
                     size_t ldx, float *y, size_t ldy, bool add) {
+    stage_enter(STAGE_MATMUL);
     m->k->matmul(n, l->out, l->in, x, ldx, 1, l->fwd, y, ldy, add);
+    stage_enter(STAGE_NORM);
 }
 
 /* dx[n][in] (+)= dy[n][out] W */
 static void backward(const struct model *m, const struct linear *l, int n, const float *dy,
                      size_t ldy, float *dx, size_t ldx, bool add) {
+    stage_enter(STAGE_MATMUL);
     m->k->matmul(n, l->in, l->out, dy, ldy, 1, l->bwd, dx, ldx, add);
+    stage_enter(STAGE_NORM);
 }
 
 void block_project(const struct model *m, int layer, struct acts *a, const struct shard *s,
@@ -126,6 +131,7 @@ void block_project(const struct model *m, int layer, struct acts *a, const struc
     size_t r = (size_t)c->kv_lora_rank, dk = (size_t)m->dk, qd = (size_t)m->qd;
     size_t qw = (size_t)H * qd, ql = (size_t)c->q_lora_rank;
     float *xn1 = a->xn1 + row * D, *q = a->q + row * qw, *kv = a->kv + row * dk;
+    stage_enter(STAGE_NORM);
     m->k->rmsnorm(n, (int)D, a->x + row * D, D, l->input_norm.w, l->input_norm.eps, xn1, D,
                   a->rstd + row);
     if (ql > 0) {

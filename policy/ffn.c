@@ -9,13 +9,18 @@
 #include <math.h>
 #include <string.h>
 
+#include "policy/stage.h"
+
 static void mlp_forward(const struct model *m, const struct mlp *f, int n, const float *x,
                         const float *scale, float *g, float *u, float *h, float *y, bool add) {
     const struct kernels *k = m->k;
     size_t D = (size_t)m->cfg.hidden_size, F = (size_t)f->width;
+    stage_enter(STAGE_MATMUL);
     k->matmul(n, f->width, (int)D, x, D, 1, f->gate.fwd, g, F, false);
     k->matmul(n, f->width, (int)D, x, D, 1, f->up.fwd, u, F, false);
+    stage_enter(STAGE_NORM);
     k->swiglu(n, f->width, g, u, scale, h);
+    stage_enter(STAGE_MATMUL);
     k->matmul(n, (int)D, f->width, h, F, 1, f->down.fwd, y, D, add);
 }
 
@@ -25,8 +30,11 @@ static void mlp_backward(const struct model *m, const struct mlp *f, int n, cons
                          float *dx) {
     const struct kernels *k = m->k;
     size_t D = (size_t)m->cfg.hidden_size, F = (size_t)f->width;
+    stage_enter(STAGE_MATMUL);
     k->matmul(n, f->width, (int)D, dy, D, 1, f->down.bwd, dh, F, false);
+    stage_enter(STAGE_NORM);
     k->swiglu_backward(n, f->width, g, u, scale, dh, g, u, dscale);
+    stage_enter(STAGE_MATMUL);
     k->matmul(n, (int)D, f->width, g, F, 1, f->gate.bwd, dx, D, false);
     k->matmul(n, (int)D, f->width, u, F, 1, f->up.bwd, dx, D, true);
 }
@@ -117,6 +125,7 @@ static void moe_forward(const struct model *m, int layer, struct acts *a, struct
     size_t D = (size_t)c->hidden_size, Fe = (size_t)c->moe_intermediate_size;
     size_t row = (size_t)s->row;
     float *score = a->score + row * (size_t)E;
+    stage_enter(STAGE_ROUTING);
     m->k->matmul(s->n, E, (int)D, a->xn2 + row * D, D, 1, l->router.fwd, score, (size_t)E, false);
     m->k->sigmoid(score, s->n * E, score);
     for (size_t i = row; i < row + (size_t)s->n; i++)
@@ -130,6 +139,7 @@ static void moe_forward(const struct model *m, int layer, struct acts *a, struct
             mlp_forward(m, &l->expert[e], at[e + 1] - at[e], a->xe + j * D, a->slot_gate + j,
                         a->ge + j * Fe, a->ue + j * Fe, a->he + j * Fe, w->ye + j * D, false);
     }
+    stage_enter(STAGE_ROUTING);
     scatter_add(m, w->ye, a->slot_row, s->row * T, s->n * T, out);
 }
 
@@ -137,6 +147,7 @@ void block_ffn(const struct model *m, int layer, struct acts *a, struct block_wo
                const struct shard *s, float *out) {
     const struct layer *l = &m->layer[layer];
     size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size, F = (size_t)l->dense.width;
+    stage_enter(STAGE_NORM);
     m->k->rmsnorm(s->n, (int)D, a->xmid + row * D, D, l->post_norm.w, l->post_norm.eps,
                   a->xn2 + row * D, D, a->rstd + 3 * (size_t)a->rows + row);
     memcpy(out + row * D, a->xmid + row * D, (size_t)s->n * D * sizeof *out);
@@ -171,6 +182,7 @@ static void moe_backward(const struct model *m, int layer, struct acts *a, struc
     int E = c->n_routed_experts, T = c->num_experts_per_tok;
     const int *at = s->expert_at + layer * (E + 1);
     size_t D = (size_t)c->hidden_size, Fe = (size_t)c->moe_intermediate_size;
+    stage_enter(STAGE_ROUTING);
     gather(dout, a->slot_row, s->row * T, s->n * T, D, w->ye);
     for (int e = 0; e < E; e++) {
         size_t j = (size_t)(s->row * T + at[e]);
@@ -179,6 +191,7 @@ static void moe_backward(const struct model *m, int layer, struct acts *a, struc
                          a->ge + j * Fe, a->ue + j * Fe, w->dhe + j * Fe, w->dgate + j,
                          w->dxe + j * D);
     }
+    stage_enter(STAGE_ROUTING);
     scatter_add(m, w->dxe, a->slot_row, s->row * T, s->n * T, w->dxn2);
     for (int i = s->row; i < s->row + s->n; i++) {
         size_t r = (size_t)i;
@@ -203,6 +216,7 @@ void block_ffn_backward(const struct model *m, int layer, struct acts *a, struct
     else
         memset(w->dxn2 + row * D, 0, bytes);
     if (l->moe) moe_backward(m, layer, a, w, s, dout, aux);
+    stage_enter(STAGE_NORM);
     memcpy(w->dxmid + row * D, dout + row * D, bytes);
     m->k->rmsnorm_backward(s->n, (int)D, a->xmid + row * D, D, l->post_norm.w,
                            a->rstd + 3 * (size_t)a->rows + row, w->dxn2 + row * D, D,

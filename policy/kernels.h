@@ -78,6 +78,15 @@ struct kernels {
      * w = w (1 - lr wd) - step m / (sqrt(v) * v_scale + eps). */
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,
                   const struct adamw_rates *rates);
+
+    /* For `hone bench`. Independent chains in registers, `rounds` times; returns how many
+     * operations that were (a multiplication and an addition are two). peak_dot uses the
+     * dot product of bf16 pairs where the processor has it, else it is peak_fma. *sink,
+     * 0 before, keeps the compiler honest. */
+    double (*peak_fma)(long rounds, float *sink);
+    double (*peak_dot)(long rounds, float *sink);
+    /* Reads n floats, a multiple of 128, as fast as it can, and returns their sum. */
+    float (*read_all)(const float *p, size_t n);
 };
 
 struct adamw_rates {

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "policy/block.h"
+#include "policy/stage.h"
 
 struct session_seq {
     struct session_seq *parent, *next_free;
@@ -152,8 +153,10 @@ static const float *run_layers(struct session *s, const struct session_run *run,
         struct acts *a = m->layer[l].moe ? &s->moe : &s->dense;
         a->x = x;
         block_project(m, l, a, &shard, s->pos);
+        stage_enter(STAGE_ATTENTION);
         append_keys(s, run, n_runs, l, a->key);
         attention_forward(m, s->job, n_runs, a->qt, a->o, &s->scratch);
+        stage_enter(STAGE_NORM);
         block_attn_out(m, l, a, &shard);
         block_ffn(m, l, a, &s->work, &shard, out);
         float *t = x;
@@ -168,6 +171,7 @@ void session_forward(struct session *s, const struct session_run *run, int n_run
     const struct model *m = s->m;
     size_t D = (size_t)m->cfg.hidden_size, V = (size_t)m->cfg.vocab_size;
     int rows = 0;
+    stage_enter(STAGE_OTHER);
     for (int i = 0; i < n_runs; i++) {
         struct session_seq *q = run[i].seq;
         CHECK(run[i].n > 0 && rows + run[i].n <= s->size.max_rows);
@@ -179,6 +183,7 @@ void session_forward(struct session *s, const struct session_run *run, int n_run
         }
     }
     const float *x = run_layers(s, run, n_runs, rows);
+    stage_enter(STAGE_HEAD);
     int row = -1;
     for (int i = 0; i < n_runs; i++) {
         run[i].seq->len += run[i].n;

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "policy/block.h"
+#include "policy/stage.h"
 
 enum { LOGITS_MAX = 4 << 20 }; /* floats of logits in flight; more rows go in chunks */
 
@@ -207,16 +208,19 @@ static void forward_shard(const struct pass *p, int me) {
     const struct shard *s = &t->shard[me];
     size_t D = (size_t)m->cfg.hidden_size, row = (size_t)s->row;
     size_t H = (size_t)m->cfg.num_attention_heads, r = (size_t)m->cfg.kv_lora_rank;
+    stage_enter(STAGE_OTHER);
     for (int i = s->row; i < s->row + s->n; i++)
         memcpy(t->acts[0].x + (size_t)i * D, m->embed + (size_t)p->b->id[i] * D,
                D * sizeof(float));
     for (int l = 0; l < m->cfg.num_hidden_layers; l++) {
         struct acts *a = &t->acts[l];
         block_project(m, l, a, s, t->pos);
+        stage_enter(STAGE_ATTENTION);
         layer_jobs(p, l, me, NULL);
         attention_forward(m, t->thread[me].job, t->thread[me].n_jobs,
                           a->qt + row * H * (size_t)m->dk, a->o + row * H * r,
                           &t->thread[me].scratch);
+        stage_enter(STAGE_NORM);
         block_attn_out(m, l, a, s);
         block_ffn(m, l, a, &t->work, s, layer_out(t, l));
     }
@@ -277,20 +281,27 @@ static void backward_layer(const struct pass *p, int l, int me, const float *dou
     struct block_work *w = &t->work;
     size_t row = (size_t)s->row, H = (size_t)m->cfg.num_attention_heads, dk = (size_t)m->dk;
     bool aux = p->aux_scale > 0 && m->layer[l].moe;
+    stage_enter(STAGE_ROUTING);
     if (aux) aux_gradient(p, l, me);
     block_ffn_backward(m, l, a, w, s, dout, aux ? t->aux : NULL);
     block_attn_out_backward(m, l, a, w, s);
+    stage_enter(STAGE_ATTENTION);
     memset(w->dkey + row * dk, 0, (size_t)s->n * dk * sizeof(float));
     layer_jobs(p, l, me, w->dkey);
     attention_backward(m, t->thread[me].job, t->thread[me].n_jobs, a->qt + row * H * dk,
                        w->d_o + row * H * (size_t)m->cfg.kv_lora_rank, w->dqt + row * H * dk,
                        &t->thread[me].scratch);
+    stage_enter(STAGE_NORM);
     block_project_backward(m, l, a, w, s, t->pos, dx);
+    stage_enter(STAGE_IDLE);
 #pragma omp barrier
+    stage_enter(STAGE_MATMUL);
     struct grad_job *job = t->job + (size_t)me * (size_t)t->jobs_max;
     int n = block_grad_jobs(m, l, a, w, t->shard, t->n_threads, dout, p->grad, job);
     run_tiles(t, job, n, &t->ticket[l]);
+    stage_enter(STAGE_NORM);
     block_grad_norms(m, l, a, w, p->b->n_rows, me, t->n_threads, p->grad);
+    stage_enter(STAGE_IDLE);
 #pragma omp barrier
 }
 
@@ -326,21 +337,27 @@ static void head_pass(const struct pass *p, int me) {
     size_t D = (size_t)m->cfg.hidden_size;
     int n = p->n_targets, T = t->n_threads, c0 = (int)((long)n * me / T);
     int c1 = (int)((long)n * (me + 1) / T);
+    stage_enter(STAGE_HEAD);
     for (int c = c0; c < c1; c++)
         memcpy(t->xh + (size_t)c * D, t->x_last + (size_t)t->head_row[c] * D, D * sizeof(float));
     m->k->rmsnorm(c1 - c0, (int)D, t->xh + (size_t)c0 * D, D, m->final_norm.w,
                   m->final_norm.eps, t->xhn + (size_t)c0 * D, D, t->rstd_h + c0);
+    stage_enter(STAGE_IDLE);
 #pragma omp barrier
     for (int first = 0; first < n; first += t->chunk) {
         int size = n - first < t->chunk ? n - first : t->chunk;
+        stage_enter(STAGE_HEAD);
         head_rows(p, me, first, first + (int)((long)size * me / T),
                   first + (int)((long)size * (me + 1) / T));
+        stage_enter(STAGE_IDLE);
         if (!p->grad) continue;
 #pragma omp barrier
+        stage_enter(STAGE_HEAD);
         struct grad_job job = {.M = m->head.out, .N = m->head.in, .K = size, .a = t->logits,
                                .lda = (size_t)m->head.out, .b = t->xhn + (size_t)first * D,
                                .ldb = D, .c = p->grad + m->head.grad, .ldc = m->head.ld};
         for (int tile = me; tile * GRAD_TILE < job.M; tile += T) block_grad_tile(m, &job, tile);
+        stage_enter(STAGE_IDLE);
 #pragma omp barrier
     }
 }
@@ -388,15 +405,18 @@ static void embed_backward(const struct pass *p, int me, const float *dx) {
 static void backward_all(const struct pass *p, int me) {
     struct train_space *t = p->t;
     int L = t->m->cfg.num_hidden_layers;
+    stage_enter(STAGE_HEAD);
     head_backward(p, me, t->dx[L % 2]);
     for (int l = L - 1; l >= 0; l--)
         backward_layer(p, l, me, t->dx[(l + 1) % 2], t->dx[l % 2]);
+    stage_enter(STAGE_OTHER);
     embed_backward(p, me, t->dx[0]);
 }
 
 static void run_thread(const struct pass *p, int me) {
     struct train_space *t = p->t;
     forward_shard(p, me);
+    stage_enter(STAGE_IDLE);
 #pragma omp barrier
     if (p->out_logits) {
         const struct model *m = t->m;
@@ -440,7 +460,9 @@ static void run(struct pass *p) {
     {
         CHECK(omp_get_num_threads() == t->n_threads);
         run_thread(p, omp_get_thread_num());
+        stage_enter(STAGE_IDLE);
     }
+    stage_enter(STAGE_OTHER);
     count_load(t, b->n_rows);
 }
 

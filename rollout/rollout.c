@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "policy/session.h"
+#include "policy/stage.h"
 
 enum { STOP_TAIL = 128 }; /* bytes of text kept to look for stop strings */
 
@@ -187,6 +188,7 @@ static void step(const struct job *j, struct worker *w) {
     for (int i = 0; i < w->n_active; i++)
         w->run[i] = (struct session_run){w->active[i].seq, &w->active[i].next, 1};
     session_forward(w->session, w->run, w->n_active, w->logits);
+    stage_enter(STAGE_SAMPLING);
     for (int i = 0; i < w->n_active; i++) {
         struct sample *s = &w->active[i];
         if (draw(j, w, s, w->logits + (size_t)i * (size_t)V)) {
@@ -197,6 +199,7 @@ static void step(const struct job *j, struct worker *w) {
         }
     }
     w->n_active = kept;
+    stage_enter(STAGE_OTHER);
 }
 
 static void work(struct job *j, struct worker *w) {
@@ -237,6 +240,10 @@ void rollout_run(struct rollout *r, const struct rollout_config *cfg,
     struct job j = {r, cfg, prompt, n_prompts, share < r->max_batch ? share : r->max_batch,
                     trace, first, 0};
 #pragma omp parallel num_threads(r->n_threads)
-    work(&j, &r->worker[omp_get_thread_num()]);
+    {
+        work(&j, &r->worker[omp_get_thread_num()]);
+        stage_enter(STAGE_IDLE);
+    }
+    stage_enter(STAGE_OTHER);
     mem_free(first);
 }

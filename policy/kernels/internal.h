@@ -40,5 +40,8 @@ void K(k_scale)(float *y, float a, size_t n);
 double K(k_sum_squares)(const float *x, size_t n);
 void K(k_adamw)(float *w, float *m, float *v, const float *g, size_t n,
                 const struct adamw_rates *r);
+double K(k_peak_fma)(long rounds, float *sink);
+double K(k_peak_dot)(long rounds, float *sink);
+float K(k_read_all)(const float *p, size_t n);
 
 #endif

@@ -23,4 +23,7 @@ const struct kernels K(kernels) = {
     .scale = K(k_scale),
     .sum_squares = K(k_sum_squares),
     .adamw = K(k_adamw),
+    .peak_fma = K(k_peak_fma),
+    .peak_dot = K(k_peak_dot),
+    .read_all = K(k_read_all),
 };
