@@ -84,8 +84,8 @@ $(OUT)/%.o: %.c Makefile
 	$(if $(Q),@echo "  CC  $<")
 	$(Q)$(CC) $(CFLAGS_ALL) $(foreach i,$(ISAS),-DHAVE_ISA_$(i)) -c $< -o $@
 
-# db/schema.c embeds it with .incbin, which -MMD does not see.
-$(OUT)/db/schema.o: db/schema.sql
+# db/schema.c embeds them with .incbin, which -MMD does not see.
+$(OUT)/db/schema.o: db/schema.sql db/views.sql
 
 # The commit is known to one object only, made again after each commit.
 $(OUT)/cli/version.o: $(wildcard .git/logs/HEAD)

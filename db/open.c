@@ -18,8 +18,17 @@
 #include "db/db.h"
 #include "db/schema.h"
 #include "db/stmt.h"
+#include "db/sums.h"
 
 enum { BUSY_MS = 10000 };
+
+/* Of every handle: a cache that holds the largest step, so that nothing is spilt before the
+ * commit, and a log of 64 MiB before it is moved into the file. */
+static const char settings[] = "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
+                               "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4096";
+
+/* Of a new file. An episode takes some kilobytes: pages of 4 KiB would hold one each. */
+static const char format[] = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; BEGIN";
 
 static int exec(struct db *db, const char *doing, const char *sql, struct err *err) {
     int rc = sqlite3_exec(db->sq, sql, NULL, NULL, NULL);
@@ -30,7 +39,8 @@ static int connect_file(struct db **out, const char *path, const char *uri, int 
                         struct err *err) {
     struct db *db = mem_new(1, sizeof *db);
     db->path = mem_strdup(path);
-    int rc = sqlite3_open_v2(uri, &db->sq, flags | SQLITE_OPEN_URI, NULL);
+    int rc = sqlite3_open_v2(uri, &db->sq, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+                             NULL);
     if (rc != SQLITE_OK) {
         db_error(db, rc, "open", err);
         db_close(db);
@@ -110,8 +120,7 @@ static int open_as(struct db **out, const char *path, const char *query, int fla
     int rc = connect_file(&db, path, buf_text(&uri), flags, err);
     buf_clear(&uri);
     if (rc != 0) return -1;
-    if (check_identity(db, err) != 0 ||
-        exec(db, "open", "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;", err)) {
+    if (check_identity(db, err) != 0 || exec(db, "open", settings, err) != 0) {
         db_close(db);
         return -1;
     }
@@ -155,8 +164,9 @@ static int build(const char *tmp, struct err *err) {
     int rc = connect_file(&db, tmp, buf_text(&uri),
                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
     buf_clear(&uri);
-    if (rc == 0) rc = exec(db, "create", "PRAGMA journal_mode = WAL; BEGIN", err);
+    if (rc == 0) rc = exec(db, "create", format, err);
     if (rc == 0) rc = exec(db, "create", db_schema_sql, err);
+    if (rc == 0) rc = exec(db, "create", db_views_sql, err);
     if (rc == 0) rc = exec(db, "create", "COMMIT", err);
     db_close(db);
     return rc;
@@ -210,12 +220,14 @@ int db_begin(struct db *db, struct err *err) {
 }
 
 int db_commit(struct db *db, struct err *err) {
-    if (exec(db, "commit", "COMMIT", err) == 0) return 0;
+    if (sums_open_group(db, 0, err) == 0 && exec(db, "commit", "COMMIT", err) == 0)
+        return 0;
     db_rollback(db);
     return -1;
 }
 
 void db_rollback(struct db *db) {
+    db->group = 0;
     if (!sqlite3_get_autocommit(db->sq))
         sqlite3_exec(db->sq, "ROLLBACK", NULL, NULL, NULL);
 }

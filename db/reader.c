@@ -235,6 +235,15 @@ int db_read_groups(struct db *db, int step, struct arena *a, struct db_group **r
     return read_rows(&q, a, read_group, sizeof **rows, (void **)rows, n, err);
 }
 
+/* A mask that is not stored. */
+static const void *ones(struct stmt *q, struct arena *a, int n, size_t *n_mask) {
+    q->col++;
+    *n_mask = n > 0 ? (size_t)n : 0;
+    uint8_t *mask = arena_new(a, *n_mask + 1, 1);
+    memset(mask, 1, *n_mask);
+    return mask;
+}
+
 static int read_episode(struct stmt *q, struct arena *a, void *out, struct err *err) {
     struct db_episode *row = out;
     size_t n_ids, n_logps, n_mask;
@@ -257,7 +266,8 @@ static int read_episode(struct stmt *q, struct arena *a, void *out, struct err *
     row->text = stmt_text_n(q, a, &row->n_text);
     row->ids = stmt_blob(q, a, &n_ids);
     row->logps = stmt_blob(q, a, &n_logps);
-    row->mask = stmt_blob(q, a, &n_mask);
+    row->mask = stmt_is_null(q) ? ones(q, a, row->n_completion, &n_mask)
+                                : stmt_blob(q, a, &n_mask);
     if (row->n_prompt < 0 || row->n_completion < 0 ||
         n_ids != 4 * ((size_t)row->n_prompt + (size_t)row->n_completion) ||
         n_logps != 4 * (size_t)row->n_completion || n_mask != (size_t)row->n_completion)

@@ -1,15 +1,19 @@
-/* db/schema.c: embeds db/schema.sql, the single source of the schema.
+/* db/schema.c: embeds db/schema.sql and db/views.sql, the single source of the schema.
  *
- * The assembler reads the file relative to the folder the compiler runs in, which is the
+ * The assembler reads the files relative to the folder the compiler runs in, which is the
  * repository's root; the Makefile names the dependency, since -MMD cannot see it.
  */
 #include "db/schema.h"
 
-__asm__(".pushsection .rodata\n"
-        ".global db_schema_sql\n"
-        ".type db_schema_sql, %object\n"
-        "db_schema_sql:\n"
-        ".incbin \"db/schema.sql\"\n"
-        ".byte 0\n"
-        ".size db_schema_sql, . - db_schema_sql\n"
-        ".popsection\n");
+#define EMBED(name, file)                                                                \
+    __asm__(".pushsection .rodata\n"                                                     \
+            ".global " #name "\n"                                                        \
+            ".type " #name ", %object\n"                                                 \
+            #name ":\n"                                                                  \
+            ".incbin \"" file "\"\n"                                                     \
+            ".byte 0\n"                                                                  \
+            ".size " #name ", . - " #name "\n"                                           \
+            ".popsection\n")
+
+EMBED(db_schema_sql, "db/schema.sql");
+EMBED(db_views_sql, "db/views.sql");

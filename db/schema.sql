@@ -3,9 +3,10 @@
 -- One file holds one run. The order of the log is steps.step: 1, 2, 3 ... over all
 -- stages. A step's episodes (or traces) are committed before the update that uses them,
 -- its result afterwards. Small columns stand before texts and blobs, so that views read
--- few pages.
+-- few pages. Pages are large (open.c), since an episode takes some kilobytes. A CHECK spells
+-- out its OR: for a list of three, SQLite builds a table in memory at every insert.
 PRAGMA application_id = 1752133221; -- "hone"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE runs (
   id            INTEGER PRIMARY KEY CHECK (id = 1),
@@ -98,7 +99,8 @@ CREATE TABLE episodes (
   sample        INTEGER NOT NULL CHECK (sample >= 0),
   n_prompt      INTEGER NOT NULL CHECK (n_prompt >= 0),
   n_completion  INTEGER NOT NULL CHECK (n_completion >= 0),
-  finish_reason TEXT NOT NULL CHECK (finish_reason IN ('eos', 'stop', 'length')),
+  finish_reason TEXT NOT NULL CHECK (finish_reason = 'eos' OR finish_reason = 'stop'
+                                       OR finish_reason = 'length'),
   truncated     INTEGER AS (finish_reason = 'length') VIRTUAL,
   reward        REAL,
   advantage     REAL,
@@ -114,7 +116,7 @@ CREATE TABLE episodes (
   text          TEXT NOT NULL,
   ids           BLOB NOT NULL CHECK (length(ids) = 4 * (n_prompt + n_completion)),
   logps         BLOB NOT NULL CHECK (length(logps) = 4 * n_completion),
-  mask          BLOB NOT NULL CHECK (length(mask) = n_completion),
+  mask          BLOB CHECK (length(mask) = n_completion),
   UNIQUE (group_id, sample)
 ) STRICT;
 
@@ -123,15 +125,48 @@ CREATE TABLE verdicts (
   checker    TEXT NOT NULL,
   version    TEXT NOT NULL,
   weight     REAL NOT NULL,
-  status     TEXT NOT NULL CHECK (status IN ('ok', 'unparsable', 'undecided', 'timeout',
-                                             'limit', 'crashed', 'not_scorable')),
+  status     TEXT NOT NULL
+             CHECK (status = 'ok' OR status = 'unparsable' OR status = 'undecided'
+                    OR status = 'timeout' OR status = 'limit' OR status = 'crashed'
+                    OR status = 'not_scorable'),
   score      REAL CHECK (score BETWEEN 0 AND 1),
   ms         REAL CHECK (ms >= 0),
   deterministic INTEGER NOT NULL CHECK (deterministic IN (0, 1)),
   parts      TEXT NOT NULL CHECK (json_type(parts) = 'object'),
   detail     TEXT NOT NULL,
   PRIMARY KEY (episode_id, checker),
-  CHECK ((status IN ('ok', 'unparsable')) = (score IS NOT NULL))
+  CHECK ((status = 'ok' OR status = 'unparsable') = (score IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX verdicts_failed ON verdicts (checker, version, status, episode_id)
+ WHERE status <> 'ok' AND status <> 'unparsable' AND status <> 'not_scorable';
+
+-- What the views need of a group's episodes and verdicts, written when the group is
+-- complete (sums.sql), so that a view of a million episodes reads a tenth of that many
+-- short rows. Derived: `hone db check --full` works them out again.
+CREATE TABLE group_sums (
+  group_id   INTEGER PRIMARY KEY REFERENCES groups ON DELETE CASCADE,
+  episodes   INTEGER NOT NULL,
+  rewarded   INTEGER NOT NULL,
+  reward_sum REAL NOT NULL,
+  reward_min REAL,
+  reward_max REAL,
+  reward_std REAL,
+  tokens     INTEGER NOT NULL,
+  truncated  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE group_checkers (
+  group_id     INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
+  checker      TEXT NOT NULL,
+  verdicts     INTEGER NOT NULL,
+  scored       INTEGER NOT NULL,
+  score_sum    REAL NOT NULL,
+  passed       INTEGER NOT NULL,
+  unparsable   INTEGER NOT NULL,
+  failures     INTEGER NOT NULL,
+  not_scorable INTEGER NOT NULL,
+  ms_sum       REAL NOT NULL,
+  PRIMARY KEY (group_id, checker)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE metrics (
@@ -177,97 +212,3 @@ CREATE TABLE eval_episodes (
   PRIMARY KEY (eval_id, idx, sample),
   CHECK ((status IN ('ok', 'unparsable')) = (score IS NOT NULL))
 ) STRICT;
-
--- Accuracy is the share of scored episodes with a full answer score; an episode whose
--- checker failed counts in neither part. zero_std does not read v_groups: that view would
--- be made anew for every step.
-CREATE VIEW v_accuracy_by_step AS
-SELECT s.step, s.stage, t.name AS stage_name, t.type, s.stage_step, s.state,
-       count(e.id) AS episodes,
-       avg(e.reward) AS reward,
-       avg(a.score = 1) AS accuracy,
-       avg(e.n_completion) AS mean_length,
-       avg(e.truncated) AS truncated,
-       (SELECT avg(low = high)
-          FROM (SELECT min(x.reward) AS low, max(x.reward) AS high
-                  FROM groups y JOIN episodes x ON x.group_id = y.id
-                 WHERE y.step = s.step GROUP BY y.id)) AS zero_std,
-       (SELECT value FROM metrics m WHERE m.step = s.step AND m.name = 'kl') AS kl,
-       (SELECT value FROM metrics m WHERE m.step = s.step AND m.name = 'entropy') AS entropy,
-       (SELECT value FROM metrics m WHERE m.step = s.step AND m.name = 'loss') AS loss,
-       (SELECT value FROM metrics m WHERE m.step = s.step AND m.name = 'grad_norm')
-         AS grad_norm,
-       s.learning_rate, s.wall_s
-  FROM steps s
-  JOIN stages t ON t.stage = s.stage
-  LEFT JOIN groups g ON g.step = s.step
-  LEFT JOIN episodes e ON e.group_id = g.id
-  LEFT JOIN verdicts a ON a.episode_id = e.id AND a.checker = 'answer'
- GROUP BY s.step;
-
--- reward_std divides by n - 1, as TRL's reward_std; zero_std is exact.
-CREATE VIEW v_groups AS
-SELECT g.id AS group_id, g.step, g.prompt_no, g.problem_id,
-       count(e.id) AS n, avg(e.reward) AS reward_mean,
-       (SELECT sqrt(sum((x.reward - m.mean) * (x.reward - m.mean)) / (count(x.reward) - 1))
-          FROM episodes x, (SELECT avg(reward) AS mean FROM episodes
-                             WHERE group_id = g.id) m
-         WHERE x.group_id = g.id) AS reward_std,
-       min(e.reward) AS reward_min, max(e.reward) AS reward_max,
-       min(e.reward) = max(e.reward) AS zero_std,
-       sum(a.score = 1) AS passed, sum(e.truncated) AS truncated
-  FROM groups g
-  LEFT JOIN episodes e ON e.group_id = g.id
-  LEFT JOIN verdicts a ON a.episode_id = e.id AND a.checker = 'answer'
- GROUP BY g.id;
-
-CREATE VIEW v_hardest_problems AS
-SELECT p.id AS problem_id, p.kind, p.key, p.gold,
-       count(DISTINCT g.id) AS visits, count(a.score) AS scored,
-       sum(a.score = 1) AS passed, avg(a.score = 1) AS pass_rate,
-       max(g.step) AS last_step, p.prompt
-  FROM problems p
-  JOIN groups g ON g.problem_id = p.id
-  JOIN episodes e ON e.group_id = g.id
-  LEFT JOIN verdicts a ON a.episode_id = e.id AND a.checker = 'answer'
- GROUP BY p.id
- ORDER BY pass_rate, scored DESC, p.id;
-
-CREATE VIEW v_episode AS
-SELECT e.id, t.name AS stage, g.step, g.prompt_no, e.sample, g.id AS group_id,
-       p.id AS problem_id, p.kind, p.key, p.gold, e.reward, e.advantage, e.finish_reason,
-       e.truncated, e.n_prompt, e.n_completion, e.weights_hash, e.gen_ms, e.score_ms,
-       (SELECT json_group_object(v.checker,
-                 json_object('version', v.version, 'weight', v.weight, 'status', v.status,
-                             'score', v.score, 'parts', json(v.parts),
-                             'detail', v.detail, 'ms', v.ms))
-          FROM verdicts v WHERE v.episode_id = e.id) AS verdicts,
-       p.prompt, e.text
-  FROM episodes e
-  JOIN groups g ON g.id = e.group_id
-  JOIN problems p ON p.id = g.problem_id
-  JOIN steps s ON s.step = g.step
-  JOIN stages t ON t.stage = s.stage;
-
--- The checkers' own failures, not the policy's; rate is of all verdicts of that checker.
-CREATE VIEW v_failures AS
-SELECT v.checker, v.version, v.status, count(*) AS n,
-       count(*) * 1.0 / (SELECT count(*) FROM verdicts w WHERE w.checker = v.checker)
-         AS rate,
-       min(g.step) AS first_step, max(g.step) AS last_step, min(v.episode_id) AS an_episode
-  FROM verdicts v
-  JOIN episodes e ON e.id = v.episode_id
-  JOIN groups g ON g.id = e.group_id
- WHERE v.status IN ('undecided', 'timeout', 'limit', 'crashed')
- GROUP BY v.checker, v.version, v.status;
-
--- One row a step and checker: shows a format reward rising while the answer's falls.
-CREATE VIEW v_checkers_by_step AS
-SELECT g.step, v.checker, count(*) AS n, avg(v.score) AS mean_score,
-       sum(v.status = 'unparsable') AS unparsable,
-       sum(v.status IN ('undecided', 'timeout', 'limit', 'crashed')) AS failures,
-       sum(v.status = 'not_scorable') AS not_scorable, avg(v.ms) AS mean_ms
-  FROM verdicts v
-  JOIN episodes e ON e.id = v.episode_id
-  JOIN groups g ON g.id = e.group_id
- GROUP BY g.step, v.checker;

@@ -54,6 +54,10 @@ void stmt_bind_int(struct stmt *q, int64_t x) {
     if (q->rc == SQLITE_OK) keep(q, sqlite3_bind_int64(q->s, q->col++, x));
 }
 
+void stmt_bind_null(struct stmt *q) {
+    if (q->rc == SQLITE_OK) keep(q, sqlite3_bind_null(q->s, q->col++));
+}
+
 void stmt_bind_real(struct stmt *q, double x) {
     if (q->rc != SQLITE_OK) return;
     keep(q, isnan(x) ? sqlite3_bind_null(q->s, q->col)
@@ -115,10 +119,14 @@ int stmt_run(struct stmt *q, struct err *err) {
 
 int64_t stmt_int(struct stmt *q) { return sqlite3_column_int64(q->s, q->col++); }
 
+bool stmt_is_null(struct stmt *q) {
+    return sqlite3_column_type(q->s, q->col) == SQLITE_NULL;
+}
+
 double stmt_real(struct stmt *q) {
-    int col = q->col++;
-    if (sqlite3_column_type(q->s, col) == SQLITE_NULL) return NAN;
-    return sqlite3_column_double(q->s, col);
+    bool null = stmt_is_null(q);
+    double x = sqlite3_column_double(q->s, q->col++);
+    return null ? NAN : x;
 }
 
 const void *stmt_blob(struct stmt *q, struct arena *a, size_t *n) {
@@ -131,7 +139,7 @@ const void *stmt_blob(struct stmt *q, struct arena *a, size_t *n) {
 
 const char *stmt_text_n(struct stmt *q, struct arena *a, size_t *n) {
     *n = 0;
-    if (sqlite3_column_type(q->s, q->col) != SQLITE_NULL) return stmt_blob(q, a, n);
+    if (!stmt_is_null(q)) return stmt_blob(q, a, n);
     q->col++;
     return NULL;
 }

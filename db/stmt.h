@@ -8,13 +8,14 @@
 #define DB_STMT_H
 
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 
-enum { STMT_MAX = 64 };
+enum { STMT_MAX = 96 };
 
 struct db {
     sqlite3 *sq; /* owned */
@@ -24,6 +25,7 @@ struct db {
         sqlite3_stmt *stmt;
     } cache[STMT_MAX];
     int n_cached;
+    int64_t group; /* whose episodes are being written, see sums.h; 0: none */
 };
 
 struct stmt {
@@ -41,6 +43,7 @@ int db_error(struct db *db, int rc, const char *doing, struct err *err);
 void stmt_begin(struct stmt *q, struct db *db, const char *doing, const char *sql);
 
 void stmt_bind_int(struct stmt *q, int64_t x);
+void stmt_bind_null(struct stmt *q);
 void stmt_bind_real(struct stmt *q, double x);      /* NAN: NULL */
 void stmt_bind_text(struct stmt *q, const char *s); /* NULL: NULL; borrowed until done */
 void stmt_bind_text_n(struct stmt *q, const char *s, size_t n);
@@ -55,6 +58,7 @@ MUST_USE int stmt_run(struct stmt *q, struct err *err);
 void stmt_end(struct stmt *q);
 
 int64_t stmt_int(struct stmt *q);
+bool stmt_is_null(struct stmt *q); /* the next column; does not move on */
 double stmt_real(struct stmt *q);                       /* NULL: NAN */
 const char *stmt_text(struct stmt *q, struct arena *a); /* NULL: NULL */
 const char *stmt_text_n(struct stmt *q, struct arena *a, size_t *n);

@@ -1,6 +1,7 @@
 /* db/writer.c: one INSERT a table, in the column order of schema.sql. */
 #include "db/db.h"
 #include "db/stmt.h"
+#include "db/sums.h"
 
 #include <math.h>
 #include <string.h>
@@ -131,7 +132,20 @@ int db_write_group(struct db *db, const struct db_group *row, int64_t *id,
     stmt_bind_int(&q, row->prompt_no);
     stmt_bind_int(&q, row->problem_id);
     stmt_bind_int(&q, row->n);
-    return insert(&q, id, err);
+    int64_t group;
+    if (insert(&q, &group, err) != 0) return -1;
+    if (id) *id = group;
+    return sums_open_group(db, group, err);
+}
+
+/* Nearly every mask is all ones: that one is NULL. */
+static void bind_mask(struct stmt *q, const uint8_t *mask, size_t n) {
+    size_t ones = 0;
+    while (ones < n && mask[ones] == 1) ones++;
+    if (ones == n)
+        stmt_bind_null(q);
+    else
+        stmt_bind_blob(q, mask, n);
 }
 
 int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
@@ -143,6 +157,7 @@ int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     size_t n = (size_t)row->n_completion;
     struct stmt q;
+    if (sums_open_group(db, row->group_id, err) != 0) return -1;
     stmt_begin(&q, db, "record an episode", sql);
     stmt_bind_int(&q, row->group_id);
     stmt_bind_int(&q, row->sample);
@@ -162,7 +177,7 @@ int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
     stmt_bind_text_n(&q, row->text, row->n_text);
     stmt_bind_blob(&q, row->ids, sizeof *row->ids * ((size_t)row->n_prompt + n));
     stmt_bind_blob(&q, row->logps, sizeof *row->logps * n);
-    stmt_bind_blob(&q, row->mask, n);
+    bind_mask(&q, row->mask, n);
     return insert(&q, id, err);
 }
 
