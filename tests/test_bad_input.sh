@@ -268,7 +268,7 @@ if unshare -rm mount -t tmpfs none folder 2>/dev/null; then
         '^hone train: .*(full|No space)' full 64k
     t "nothing is left on it" 1 '^$' grep -q . <(find left -mindepth 1)
     rm -rf left
-    t "a disk that is full after the first step" 74 '^hone train: .*(full|No space)' full 420k
+    t "a disk that is full after the first step" 74 '^hone train: .*(full|No space)' full 1200k
     t "what was committed is there" 0 '^ +1 sft ' "$HONE" show left/out
     t "no half-written file is" 1 '^$' grep -q . <(find left -name '*.tmp*')
 else
