@@ -13,7 +13,7 @@ CC := gcc
 endif
 Q := $(if $(V),,@)
 PREFIX ?= /usr/local
-PKGS := sqlite3 libcurl libcjson libxxhash
+PKGS := sqlite3 libcurl libcjson libxxhash libpcre2-8
 OUT := build/$(MODE)-$(notdir $(CC))
 VERSION := 0.1.0
 

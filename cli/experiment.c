@@ -89,6 +89,7 @@ static int read_checker(struct experiment *x, int i, const cJSON *c, const char 
     experiment_defaults(SECTION_CHECKERS, w, false);
     if (check_keys(SECTION_CHECKERS, c, place, err) != 0) return -1;
     if (experiment_read_section(SECTION_CHECKERS, w, c, place, err) != 0) return -1;
+    _Static_assert(sizeof w->name == sizeof w->checker, "one is copied to the other");
     if (!w->name[0]) memcpy(w->name, w->checker, sizeof w->name);
     struct scorer_config sc = experiment_scorer(w);
     if (scorer_check(&sc, err) != 0) return blame_entry(place, err);

@@ -142,7 +142,15 @@ static const struct checker checker_partial = {
     .help = "the share of the answer's words or characters in their place"};
 
 static const struct checker *const checkers[] = {
-    &checker_answer, &checker_format, &checker_partial,
+    &checker_answer,
+    &checker_format,
+    &checker_partial,
+    &checker_tag_count,
+    &checker_length,
+    &checker_cosine,
+    &checker_repetition_penalty,
+    &checker_soft_overlong_punishment,
+    &checker_language_consistency,
 };
 #define N_CHECKERS ((int)(sizeof checkers / sizeof *checkers))
 
@@ -214,7 +222,7 @@ int checker_read_options(const struct checker *c, const char *json, double *valu
         keys[i] = c->option[i].name;
         value[i] = c->option[i].standard;
     }
-    if (!json || !*json) return 0;
+    if (!json || !*json) return c->check ? c->check(value, err) : 0;
     if (json_parse(&tree, json, strlen(json), "options", 1, err) != 0) return -1;
     if (json_as_object(tree, "options", err) != 0) goto out;
     if (c->n_options == 0 && tree->child) {
@@ -228,7 +236,7 @@ int checker_read_options(const struct checker *c, const char *json, double *valu
         snprintf(where, sizeof where, "options.%s", keys[i]);
         if (item && read_option(&c->option[i], item, where, &value[i], err) != 0) goto out;
     }
-    rc = 0;
+    rc = c->check ? c->check(value, err) : 0;
 out:
     json_free(tree);
     return rc;

@@ -35,14 +35,17 @@ struct checker {
      * open left, NULL without one. */
     void (*score_group)(void *self, const double *value, const struct group *g,
                         struct verdict *out);
+    /* What ranges alone cannot say of the options; EX_CONFIG. NULL: nothing. */
+    int (*check)(const double *value, struct err *err);
     /* Both NULL, or both there. On -1 nothing is left open; the message says what option
      * or what of the machine is at fault. */
     int (*open)(void **self, const double *value, struct err *err);
     void (*close)(void *self);
 };
 
-extern const struct checker checker_length, checker_cosine, checker_tag_count,
-    checker_repetition, checker_overlong, checker_language;
+extern const struct checker checker_tag_count, checker_length, checker_cosine,
+    checker_repetition_penalty, checker_soft_overlong_punishment,
+    checker_language_consistency;
 
 /* Reads a JSON object of options into value[n_options]; NULL leaves them standard. -1 with
  * EX_CONFIG: an unknown key with the nearest one, a value out of range. */

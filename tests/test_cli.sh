@@ -31,11 +31,11 @@ t "a missing experiment" 66 'open none.json: No such file' "$HONE" train none.js
 undocumented() {
     local key
     for key in $("$HONE" help config | sed -n 's/^  \([a-z0-9_]*\) .*/\1/p' | sort -u); do
-        grep -q "[\`.]$key\`" "$top/docs/training.md" || echo "$key"
+        grep -q "[\`.]$key\`" "$top/docs/training.md" "$top/docs/rewards.md" || echo "$key"
     done
 }
 undocumented >undocumented.txt
-t "docs/training.md has every key of an experiment" 1 "^$" grep . undocumented.txt
+t "docs/training.md and rewards.md have every key of an experiment" 1 "^$" grep . undocumented.txt
 
 echo '{"seed": 1, "sed": 2}' >bad.json
 t "a bad key in an experiment" 78 "bad.json: sed: no such key; did you mean 'seed'" \
