@@ -1,6 +1,7 @@
 /* cli/bench_ceiling.c: what this machine does at best, at the thread count asked for. */
 #include <omp.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -61,14 +62,27 @@ static double read_part(const void *ctx, int thread, long rounds) {
     return (double)rounds * (double)r->n * sizeof(float);
 }
 
-/* A buffer that no cache holds: four times the last one, from 256 MiB to 512. */
+/* Bytes of the last cache. sysconf gives the whole machine's, of which this one may see a
+ * part. */
+static size_t cache_bytes(void) {
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r");
+    long kib = 0;
+    if (f) {
+        if (fscanf(f, "%ldK", &kib) != 1) kib = 0;
+        fclose(f);
+    }
+    long whole = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return kib > 0 ? (size_t)kib * 1024 : whole > 0 ? (size_t)whole : 0;
+}
+
+/* A buffer that no cache holds: eight times the last one, from 256 MiB to 2 GiB. */
 static double read_rate(const struct bench *b) {
-    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    size_t bytes = 256 << 20, threads = (size_t)b->e.n_threads;
-    if (cache > 0 && (size_t)cache * 4 > bytes) bytes = (size_t)cache * 4;
-    if (bytes > 512 << 20) bytes = 512 << 20;
+    size_t bytes = 8 * cache_bytes(), least = 256 << 20, most = (size_t)2 << 30;
+    size_t threads = (size_t)b->e.n_threads;
+    bytes = bytes < least ? least : bytes > most ? most : bytes;
     size_t n = bytes / sizeof(float) / threads / 128 * 128;
     float *data = mem_new(n * threads, sizeof *data);
+    madvise(data, n * threads * sizeof *data, MADV_HUGEPAGE);
 #pragma omp parallel for num_threads(b->e.n_threads)
     for (size_t i = 0; i < n * threads; i += 1024) data[i] = 1; /* pages of its own */
     struct reading r = {b->e.k, data, n};

@@ -45,8 +45,15 @@ has "the memory" '"peak_rss_bytes": [1-9]'
 for stage in idle matmul attention routing norm_rope_act sampling head_and_loss optimizer packing; do
     has "the stage $stage" "\"$stage\": [0-9]"
 done
-has "time in products" '"matmul": [0-9.]*[1-9]'
-has "time in the optimizer" '"optimizer": [0-9.e-]*[1-9]'
+# nonzero JOB: the stages of a job that took time
+nonzero() {
+    awk -v job="\"$1\"" '/"job":/ {on = index($0, job)} /"timing_s"/ {at = on; next} /}/ {at = 0}
+        at {gsub(/[",:]/, ""); if ($2 > 0) printf "%s ", $1}' all.json
+}
+t "stages of rollout" 0 'matmul attention routing norm_rope_act sampling head_and_loss other' \
+    nonzero rollout
+t "stages of train" 0 'matmul attention routing norm_rope_act head_and_loss optimizer packing' \
+    nonzero train
 fractions() {
     grep -o '"fraction": [0-9.e+-]*' all.json |
         awk '$2 <= 0 || $2 > 10 {bad++} END {print (NR > 4), bad + 0}'
