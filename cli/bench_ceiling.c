@@ -1,7 +1,6 @@
 /* cli/bench_ceiling.c: what this machine does at best, at the thread count asked for. */
 #include <omp.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -53,7 +52,7 @@ static double fma_part(const void *ctx, int thread, long rounds) {
 struct reading {
     const struct kernels *k;
     const float *data;
-    size_t n; /* floats a thread, a multiple of 128 */
+    size_t n; /* floats a thread, a multiple of 256 */
 };
 
 static double read_part(const void *ctx, int thread, long rounds) {
@@ -80,9 +79,8 @@ static double read_rate(const struct bench *b) {
     size_t bytes = 8 * cache_bytes(), least = 256 << 20, most = (size_t)2 << 30;
     size_t threads = (size_t)b->e.n_threads;
     bytes = bytes < least ? least : bytes > most ? most : bytes;
-    size_t n = bytes / sizeof(float) / threads / 128 * 128;
+    size_t n = bytes / sizeof(float) / threads / 256 * 256;
     float *data = mem_new(n * threads, sizeof *data);
-    madvise(data, n * threads * sizeof *data, MADV_HUGEPAGE);
 #pragma omp parallel for num_threads(b->e.n_threads)
     for (size_t i = 0; i < n * threads; i += 1024) data[i] = 1; /* pages of its own */
     struct reading r = {b->e.k, data, n};

@@ -85,7 +85,7 @@ struct kernels {
      * 0 before, keeps the compiler honest. */
     double (*peak_fma)(long rounds, float *sink);
     double (*peak_dot)(long rounds, float *sink);
-    /* Reads n floats, a multiple of 128, as fast as it can, and returns their sum. */
+    /* Reads n floats, a multiple of 256, as fast as it can, and returns their sum. */
     float (*read_all)(const float *p, size_t n);
 };
 

