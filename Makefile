@@ -14,6 +14,7 @@ endif
 Q := $(if $(V),,@)
 PREFIX ?= /usr/local
 PKGS := sqlite3 libcurl libcjson libxxhash libpcre2-8
+PKGS += libseccomp
 OUT := build/$(MODE)-$(notdir $(CC))
 VERSION := 0.1.0
 
@@ -84,8 +85,9 @@ $(OUT)/%.o: %.c Makefile
 	$(if $(Q),@echo "  CC  $<")
 	$(Q)$(CC) $(CFLAGS_ALL) $(foreach i,$(ISAS),-DHAVE_ISA_$(i)) -c $< -o $@
 
-# db/schema.c embeds them with .incbin, which -MMD does not see.
+# db/schema.c and reward/zygote.c embed them with .incbin, which -MMD does not see.
 $(OUT)/db/schema.o: db/schema.sql db/views.sql
+$(OUT)/reward/zygote.o: reward/zygote.py
 
 # The commit is known to one object only, made again after each commit.
 $(OUT)/cli/version.o: $(wildcard .git/logs/HEAD)

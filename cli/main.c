@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "cli/cmd.h"
 #include "cli/version.h"
+#include "reward/sandbox.h"
 
 static int print_version(void) {
     struct buf text = {0};
@@ -22,6 +23,8 @@ static int run(int argc, char **argv) {
         return EX_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0) return print_version();
+    /* not for people: the process that a sandbox starts of this program */
+    if (strcmp(argv[1], "sandbox-launcher") == 0) return sandbox_launcher_main(argc - 1, argv + 1);
     const char *name =
         strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ? "help" : argv[1];
     const struct cmd *cmd = cmd_find(name);
