@@ -73,14 +73,18 @@ static int allow_some(scmp_filter_ctx ctx) {
     const scmp_datum_t namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
                                     CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
                                     CLONE_NEWNET;
-    if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                         SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0)) != 0)
-        return -1;
-    if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                         SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) != 0)
-        return -1;
-    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                            SCMP_A0(SCMP_CMP_NE, PR_SET_PDEATHSIG));
+    const struct {
+        int call;
+        struct scmp_arg_cmp first;
+    } rule[] = {
+        {SCMP_SYS(clone), {0, SCMP_CMP_MASKED_EQ, namespaces, 0}},
+        {SCMP_SYS(socket), {0, SCMP_CMP_EQ, AF_UNIX, 0}},
+        {SCMP_SYS(prctl), {0, SCMP_CMP_NE, PR_SET_PDEATHSIG, 0}},
+    };
+    for (size_t i = 0; i < sizeof rule / sizeof *rule; i++)
+        if (seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rule[i].call, 1, &rule[i].first) != 0)
+            return -1;
+    return 0;
 }
 
 /* libseccomp writes the program to a file. */

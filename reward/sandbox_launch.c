@@ -116,7 +116,9 @@ static _Noreturn void become_run(const struct launcher *l, const struct wire_run
         if (strncmp(arg[0], "/tmp/", 5) == 0) _exit(126);
         failed = "execute the program";
     }
-    dprintf(report, "%s: %s", failed, strerror(errno));
+    const char *part[] = {failed, ": ", strerrordesc_np(errno)};
+    for (int i = 0; i < 3; i++)
+        if (part[i] && write(report, part[i], strlen(part[i])) < 0) break;
     _exit(127);
 }
 
@@ -133,7 +135,8 @@ static pid_t start(const struct launcher *l, const struct wire_run *run, const i
     if (pid == 0) become_run(l, run, fd, n_fds, report[1]);
     int error = errno;
     close(report[1]);
-    ssize_t n = pid < 0 ? 0 : read(report[0], why, sizeof why - 1);
+    ssize_t n = 0, more;
+    while (pid > 0 && (more = read(report[0], why + n, sizeof why - 1 - (size_t)n)) > 0) n += more;
     close(report[0]);
     if (pid < 0) reply(WIRE_FAILED, 0, "clone(pid, mount)", error);
     if (n <= 0) return pid;
