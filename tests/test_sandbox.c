@@ -72,9 +72,9 @@ static void test_run_finds_nothing_of_the_last(void **state) {
 
 static void test_run_is_killed_at_its_deadline(void **state) {
     (void)state;
-    static const char *const source[] = {"while True: pass", "import time; time.sleep(60)",
-                                         "import os; os.close(1); os.close(2); os.close(3)\n"
-                                         "while True: pass"};
+    static const char *const source[] = {
+        "while True: pass", "import time; time.sleep(60)",
+        "import os; os.close(1); os.close(2); os.close(3); os.kill(1, 19)\nwhile 1: pass"};
     struct sandbox_result res;
     for (int i = 0; i < 6; i++) {
         fixture_python(both[i % 2], source[i / 2], "", 150, &res);
