@@ -33,12 +33,13 @@ LIBS := $(shell pkg-config --libs $(PKGS)) -lm
 # policy/kernels/ is compiled once for each instruction set; the rest once.
 ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
-ISAS := avx512 avx2 plain
+ISAS := avx512bf16 avx512 avx2 plain
 else ifeq ($(ARCH),aarch64)
 ISAS := neon plain
 else
 ISAS := plain
 endif
+ISA_avx512bf16 := -march=x86-64-v4 -mavx512bf16 -mprefer-vector-width=512
 ISA_avx512 := -march=x86-64-v4 -mprefer-vector-width=512
 ISA_avx2 := -march=x86-64-v3
 ISA_neon :=

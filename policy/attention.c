@@ -1,21 +1,23 @@
 /* policy/attention.c: see attention.h. Scores and outputs are the one matmul: keys stand
- * transposed in panels for the scores, as rows for the outputs. */
+ * transposed in panels for the scores, values as rows for the outputs. */
 #include "policy/attention.h"
 
 #include "base/mem.h"
 
-enum { BLOCK_ROWS = 96 }; /* query rows times heads in flight */
+enum { BLOCK_ROWS = 144 }; /* query rows times heads that share a key, in flight */
+
+/* Heads of queries that share one head of keys. */
+static int group_of(const struct model *m) { return m->cfg.num_attention_heads / m->n_kv; }
 
 static int block_rows(const struct model *m) {
-    int n = BLOCK_ROWS / m->cfg.num_attention_heads;
+    int n = (m->n_kv > 1 ? BLOCK_ROWS : 96) / group_of(m);
     return n > 0 ? n : 1;
 }
 
 static size_t score_ld(int keys) { return ((size_t)keys + 15) / 16 * 16; }
 
 void attn_scratch_reserve(struct attn_scratch *a, const struct model *m, int max_keys) {
-    size_t n = (size_t)block_rows(m) * (size_t)m->cfg.num_attention_heads * score_ld(max_keys) +
-               PANEL;
+    size_t n = (size_t)block_rows(m) * (size_t)group_of(m) * score_ld(max_keys) + PANEL;
     if (n <= a->n) return;
     attn_scratch_clear(a);
     a->s = mem_new(n, sizeof *a->s);
@@ -29,28 +31,36 @@ void attn_scratch_clear(struct attn_scratch *a) {
     *a = (struct attn_scratch){0};
 }
 
-void attention_panels(int dk, const float *rows, int first, int n, float *panels) {
+void attention_panels(int width, const float *rows, int first, int n, float *panels) {
     for (int i = 0; i < n; i++) {
         int pos = first + i;
-        float *p = panels + (size_t)(pos / PANEL) * (size_t)dk * PANEL + pos % PANEL;
-        const float *row = rows + (size_t)i * (size_t)dk;
-        for (int d = 0; d < dk; d++) p[(size_t)d * PANEL] = row[d];
+        float *p = panels + (size_t)(pos / PANEL) * (size_t)width * PANEL + pos % PANEL;
+        const float *row = rows + (size_t)i * (size_t)width;
+        for (int d = 0; d < width; d++) p[(size_t)d * PANEL] = row[d];
     }
 }
 
+struct attn_keys attention_keys(const struct model *m, const float *panels, const float *rows,
+                                const float *val_panels, const float *val_rows, int n) {
+    bool mla = m->dv == 0;
+    return (struct attn_keys){panels, rows, mla ? panels : val_panels, mla ? rows : val_rows, n};
+}
+
 /* One block: rows [row, row + n) of a family, cut at job borders into parts. */
-struct part {
+struct part_rows {
     const struct attn_job *job;
-    int at, n;  /* rows of the block */
-    int first;  /* own position of its first row */
-    int keys;   /* own keys that its last row sees */
+    int at, n; /* rows of the block */
+    int first; /* own position of its first row */
+    int keys;  /* own keys that its last row sees */
 };
 
 struct block {
     const struct model *m;
     const struct attn_keys *prefix;
-    struct part part[BLOCK_ROWS];
+    struct part_rows part[BLOCK_ROWS];
     int n_parts, n;
+    int group; /* heads a key head, as H / n_kv */
+    int kv;    /* the head of keys in hand */
     size_t ld;
 };
 
@@ -62,12 +72,12 @@ static void next_block(struct block *b, const struct attn_job **job,
     int max = block_rows(b->m), room = max, widest = 0;
     b->n_parts = b->n = 0;
     b->prefix = &(*job)->prefix;
-    while (*job < end && (*job)->prefix.rows == b->prefix->rows &&
+    while (*job < end && (*job)->prefix.panels == b->prefix->panels &&
            (*job)->prefix.n == b->prefix->n) {
         int left = (*job)->n_rows - *row, n = left < max ? left : max;
         if (n > room) break;
-        struct part *p = &b->part[b->n_parts++];
-        *p = (struct part){*job, b->n, n, (*job)->first + *row, (*job)->first + *row + n};
+        struct part_rows *p = &b->part[b->n_parts++];
+        *p = (struct part_rows){*job, b->n, n, (*job)->first + *row, (*job)->first + *row + n};
         if (p->keys > widest) widest = p->keys;
         b->n += n;
         room -= n;
@@ -80,92 +90,149 @@ static void next_block(struct block *b, const struct attn_job **job,
     b->ld = score_ld(b->prefix->n + widest);
 }
 
-static struct panels key_panels(const struct model *m, const float *panels) {
-    return (struct panels){panels, (size_t)m->dk * PANEL, PANEL};
+/* The rows of a block meet one head of keys in one or several products: M rows of x, x_step
+ * floats apart, against M rows of scores. */
+struct product {
+    int M;
+    size_t x_at, x_step; /* in heads of x: [row][H] */
+    size_t s_at, s_step; /* in rows of scores: [row][group] */
+};
+
+static int n_products(const struct block *b, int n) {
+    return b->m->n_kv == 1 || n == 1 ? 1 : b->group;
 }
 
-/* s = x K^T over the first `depth` numbers of each key. */
-static void times_keys(const struct block *b, const float *x, size_t ldx, int depth, float *s) {
+/* Product i over rows [at, at + n) of the block. */
+static struct product product_of(const struct block *b, int at, int n, int i) {
+    size_t H = (size_t)b->m->cfg.num_attention_heads, G = (size_t)b->group, row = (size_t)at;
+    size_t head = row * H + (size_t)b->kv * G;
+    if (n_products(b, n) == 1) return (struct product){n * b->group, head, 1, row * G, 1};
+    return (struct product){n, head + (size_t)i, H, row * G + (size_t)i, G};
+}
+
+/* The floats a row, and where the head in hand starts, of keys (or values). */
+struct side {
+    bool val;
+    size_t width, at; /* of a row of memory; of this head */
+    int dim;          /* numbers a head */
+};
+
+static struct side side_of(const struct block *b, bool val) {
     const struct model *m = b->m;
-    int H = m->cfg.num_attention_heads, P = b->prefix->n;
-    if (P > 0)
-        m->k->matmul(b->n * H, P, depth, x, ldx, 1, key_panels(m, b->prefix->panels), s,
-                     b->ld, false);
-    for (int i = 0; i < b->n_parts; i++) {
-        const struct part *p = &b->part[i];
-        m->k->matmul(p->n * H, p->keys, depth, x + (size_t)(p->at * H) * ldx, ldx, 1,
-                     key_panels(m, p->job->own.panels), s + (size_t)(p->at * H) * b->ld + P,
-                     b->ld, false);
+    int dim = val ? m->val_dim : m->key_dim;
+    size_t width = (size_t)(val && m->dv > 0 ? m->dv : m->dk);
+    return (struct side){val, width, (size_t)b->kv * (size_t)dim, dim};
+}
+
+static struct panels panels_of(const struct attn_keys *k, struct side d) {
+    const float *p = d.val ? k->val_panels : k->panels;
+    return (struct panels){p + d.at * PANEL, d.width * PANEL, PANEL};
+}
+
+static struct panels rows_of(const struct attn_keys *k, struct side d) {
+    return kernels_rows((d.val ? k->val_rows : k->rows) + d.at, d.width);
+}
+
+/* s = x K^T, or x V^T; x is [rows][H][dim]. */
+static void times_keys(const struct block *b, const float *x, bool val, float *s) {
+    const struct model *m = b->m;
+    struct side d = side_of(b, val);
+    int P = b->prefix->n;
+    size_t w = (size_t)d.dim, ld = b->ld;
+    for (int i = 0; P > 0 && i < n_products(b, b->n); i++) {
+        struct product p = product_of(b, 0, b->n, i);
+        m->k->matmul(p.M, P, d.dim, x + p.x_at * w, p.x_step * w, 1, panels_of(b->prefix, d),
+                     s + p.s_at * ld, p.s_step * ld, false);
+    }
+    for (int j = 0; j < b->n_parts; j++) {
+        const struct part_rows *r = &b->part[j];
+        for (int i = 0; i < n_products(b, r->n); i++) {
+            struct product p = product_of(b, r->at, r->n, i);
+            m->k->matmul(p.M, r->keys, d.dim, x + p.x_at * w, p.x_step * w, 1,
+                         panels_of(&r->job->own, d), s + p.s_at * ld + P, p.s_step * ld, false);
+        }
     }
 }
 
-/* y = s K over the first `width` numbers of each key. */
-static void times_rows(const struct block *b, const float *s, int width, float *y) {
+/* y = s K, or s V; y is [rows][H][dim]. */
+static void times_rows(const struct block *b, const float *s, bool val, float *y) {
     const struct model *m = b->m;
-    int H = m->cfg.num_attention_heads, P = b->prefix->n;
-    size_t dk = (size_t)m->dk, ldy = (size_t)width;
-    if (P > 0)
-        m->k->matmul(b->n * H, width, P, s, b->ld, 1, kernels_rows(b->prefix->rows, dk), y,
-                     ldy, false);
-    for (int i = 0; i < b->n_parts; i++) {
-        const struct part *p = &b->part[i];
-        m->k->matmul(p->n * H, width, p->keys, s + (size_t)(p->at * H) * b->ld + P, b->ld, 1,
-                     kernels_rows(p->job->own.rows, dk), y + (size_t)(p->at * H) * ldy, ldy,
-                     P > 0);
+    struct side d = side_of(b, val);
+    int P = b->prefix->n;
+    size_t w = (size_t)d.dim, ld = b->ld;
+    for (int i = 0; P > 0 && i < n_products(b, b->n); i++) {
+        struct product p = product_of(b, 0, b->n, i);
+        m->k->matmul(p.M, d.dim, P, s + p.s_at * ld, p.s_step * ld, 1, rows_of(b->prefix, d),
+                     y + p.x_at * w, p.x_step * w, false);
+    }
+    for (int j = 0; j < b->n_parts; j++) {
+        const struct part_rows *r = &b->part[j];
+        for (int i = 0; i < n_products(b, r->n); i++) {
+            struct product p = product_of(b, r->at, r->n, i);
+            m->k->matmul(p.M, d.dim, r->keys, s + p.s_at * ld + P, p.s_step * ld, 1,
+                         rows_of(&r->job->own, d), y + p.x_at * w, p.x_step * w, P > 0);
+        }
     }
 }
 
-/* dK[:, 0..width) += s^T x */
-static void add_to_keys(const struct block *b, const float *s, const float *x, int width) {
+/* dK += s^T x, or dV: part by part, in a part head by head. */
+static void add_to_keys(const struct block *b, const float *s, const float *x, bool val) {
     const struct model *m = b->m;
-    int H = m->cfg.num_attention_heads, P = b->prefix->n;
-    size_t dk = (size_t)m->dk, ldx = (size_t)width;
-    for (int i = 0; i < b->n_parts; i++) {
-        const struct part *p = &b->part[i];
-        const float *sp = s + (size_t)(p->at * H) * b->ld, *xp = x + (size_t)(p->at * H) * ldx;
-        if (P > 0)
-            m->k->matmul(P, width, p->n * H, sp, 1, b->ld, kernels_rows(xp, ldx),
-                         p->job->dprefix, dk, true);
-        m->k->matmul(p->keys, width, p->n * H, sp + P, 1, b->ld, kernels_rows(xp, ldx),
-                     p->job->down, dk, true);
+    struct side d = side_of(b, val);
+    int P = b->prefix->n;
+    size_t w = (size_t)d.dim, ld = b->ld;
+    for (int j = 0; j < b->n_parts; j++) {
+        const struct part_rows *r = &b->part[j];
+        const struct attn_grads *up = &r->job->dprefix, *own = &r->job->down;
+        for (int i = 0; i < n_products(b, r->n); i++) {
+            struct product p = product_of(b, r->at, r->n, i);
+            struct panels xp = kernels_rows(x + p.x_at * w, p.x_step * w);
+            const float *sp = s + p.s_at * ld;
+            if (P > 0)
+                m->k->matmul(P, d.dim, p.M, sp, 1, p.s_step * ld, xp,
+                             (val ? up->val : up->key) + d.at, d.width, true);
+            m->k->matmul(r->keys, d.dim, p.M, sp + P, 1, p.s_step * ld, xp,
+                         (val ? own->val : own->key) + d.at, d.width, true);
+        }
     }
 }
 
 /* Row r of part p sees prefix and own[0 .. first + r]; what it does not see becomes 0. */
 static void softmax_block(const struct block *b, float *s) {
-    const struct model *m = b->m;
-    int H = m->cfg.num_attention_heads, P = b->prefix->n;
+    int G = b->group, P = b->prefix->n;
     for (int i = 0; i < b->n_parts; i++) {
-        const struct part *p = &b->part[i];
-        for (int r = 0; r < p->n * H; r++)
-            m->k->softmax(s + (size_t)(p->at * H + r) * b->ld, P + p->first + r / H + 1,
-                          P + p->keys, m->attn_scale);
+        const struct part_rows *p = &b->part[i];
+        for (int r = 0; r < p->n * G; r++)
+            b->m->k->softmax(s + (size_t)(p->at * G + r) * b->ld, P + p->first + r / G + 1,
+                             P + p->keys, b->m->attn_scale);
     }
 }
 
 void attention_forward(const struct model *m, const struct attn_job *job, int n_jobs,
                        const float *q, float *o, const struct attn_scratch *a) {
-    size_t qw = (size_t)m->cfg.num_attention_heads * (size_t)m->dk;
-    size_t ow = (size_t)m->cfg.num_attention_heads * (size_t)m->cfg.kv_lora_rank;
+    size_t H = (size_t)m->cfg.num_attention_heads;
     const struct attn_job *end = job + n_jobs;
-    struct block b = {.m = m};
-    for (int row = 0; job < end; q += (size_t)b.n * qw, o += (size_t)b.n * ow) {
+    struct block b = {.m = m, .group = group_of(m)};
+    for (int row = 0; job < end;) {
         next_block(&b, &job, end, &row);
-        times_keys(&b, q, (size_t)m->dk, m->dk, a->s);
-        softmax_block(&b, a->s);
-        times_rows(&b, a->s, m->cfg.kv_lora_rank, o);
+        for (b.kv = 0; b.kv < m->n_kv; b.kv++) {
+            times_keys(&b, q, false, a->s);
+            softmax_block(&b, a->s);
+            times_rows(&b, a->s, true, o);
+        }
+        q += (size_t)b.n * H * (size_t)m->key_dim;
+        o += (size_t)b.n * H * (size_t)m->val_dim;
     }
 }
 
 static void softmax_backward_block(const struct block *b, const float *s, float *ds) {
-    const struct model *m = b->m;
-    int H = m->cfg.num_attention_heads, P = b->prefix->n;
+    int G = b->group, P = b->prefix->n;
     for (int i = 0; i < b->n_parts; i++) {
-        const struct part *p = &b->part[i];
-        for (int r = 0; r < p->n * H; r++) {
-            size_t at = (size_t)(p->at * H + r) * b->ld;
-            int seen = P + p->first + r / H + 1;
-            m->k->softmax_backward(s + at, ds + at, seen, m->attn_scale);
+        const struct part_rows *p = &b->part[i];
+        for (int r = 0; r < p->n * G; r++) {
+            size_t at = (size_t)(p->at * G + r) * b->ld;
+            int seen = P + p->first + r / G + 1;
+            b->m->k->softmax_backward(s + at, ds + at, seen, b->m->attn_scale);
             for (int j = seen; j < P + p->keys; j++) ds[at + (size_t)j] = 0;
         }
     }
@@ -174,20 +241,22 @@ static void softmax_backward_block(const struct block *b, const float *s, float 
 void attention_backward(const struct model *m, const struct attn_job *job, int n_jobs,
                         const float *q, const float *d_o, float *dq,
                         const struct attn_scratch *a) {
-    int r = m->cfg.kv_lora_rank;
-    size_t qw = (size_t)m->cfg.num_attention_heads * (size_t)m->dk;
-    size_t ow = (size_t)m->cfg.num_attention_heads * (size_t)r;
+    size_t H = (size_t)m->cfg.num_attention_heads, qw = H * (size_t)m->key_dim;
     const struct attn_job *end = job + n_jobs;
-    struct block b = {.m = m};
-    for (int row = 0; job < end;
-         q += (size_t)b.n * qw, dq += (size_t)b.n * qw, d_o += (size_t)b.n * ow) {
+    struct block b = {.m = m, .group = group_of(m)};
+    for (int row = 0; job < end;) {
         next_block(&b, &job, end, &row);
-        times_keys(&b, q, (size_t)m->dk, m->dk, a->s);
-        softmax_block(&b, a->s);
-        times_keys(&b, d_o, (size_t)r, r, a->ds);
-        add_to_keys(&b, a->s, d_o, r);
-        softmax_backward_block(&b, a->s, a->ds);
-        add_to_keys(&b, a->ds, q, m->dk);
-        times_rows(&b, a->ds, m->dk, dq);
+        for (b.kv = 0; b.kv < m->n_kv; b.kv++) {
+            times_keys(&b, q, false, a->s);
+            softmax_block(&b, a->s);
+            times_keys(&b, d_o, true, a->ds);
+            add_to_keys(&b, a->s, d_o, true);
+            softmax_backward_block(&b, a->s, a->ds);
+            add_to_keys(&b, a->ds, q, false);
+            times_rows(&b, a->ds, false, dq);
+        }
+        q += (size_t)b.n * qw;
+        dq += (size_t)b.n * qw;
+        d_o += (size_t)b.n * H * (size_t)m->val_dim;
     }
 }

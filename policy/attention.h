@@ -1,26 +1,35 @@
 /* policy/attention.h: causal attention of query rows over a shared prefix and own keys.
  *
- * In the absorbed form of MLA all H heads share one key of dk numbers a position, whose
- * first r numbers are also the value. A job is a run of consecutive rows of one sequence;
- * neighbouring jobs with the same prefix (the completions of one prompt) share its
- * products. A row's result depends on its query and the keys it sees alone.
+ * n_kv heads of keys and values, each met by H / n_kv heads of queries (all H by one in the
+ * absorbed form of MLA, where the value is the first numbers of the key). A job is a run of
+ * consecutive rows of one sequence; neighbouring jobs with the same prefix (the completions
+ * of one prompt) share its products. A row's result depends on its query and the keys it
+ * sees alone.
  */
 #ifndef POLICY_ATTENTION_H
 #define POLICY_ATTENTION_H
 
 #include "policy/model.h"
 
+/* Keys and values of n positions. Panels hold 32 positions each: [dk][32], the keys as
+ * columns; rows are [n][dk]. Values likewise with dv, or, in MLA, the keys' own memory.
+ * 32 floats behind the last row are readable. */
 struct attn_keys {
-    const float *panels; /* ceil(n / 32) panels of [dk][32]: the keys as columns */
-    const float *rows;   /* [n][dk], 32 readable floats behind the last */
-    int n;               /* positions */
+    const float *panels, *rows;         /* rows and val_panels: backward only in GQA */
+    const float *val_panels, *val_rows;
+    int n;
+};
+
+/* Gradients of keys and values, [n][dk] and [n][dv], added to; MLA: the same memory. */
+struct attn_grads {
+    float *key, *val;
 };
 
 struct attn_job {
     int n_rows;
-    int first;             /* row i sees own[0 .. first + i] and the whole prefix */
+    int first; /* row i sees own[0 .. first + i] and the whole prefix */
     struct attn_keys prefix, own;
-    float *dprefix, *down; /* [n][dk] gradients of the keys, added to; backward only */
+    struct attn_grads dprefix, down; /* backward only */
 };
 
 /* Work memory of one thread. A zeroed struct is empty; grown by attn_scratch_reserve. */
@@ -33,7 +42,7 @@ struct attn_scratch {
 void attn_scratch_reserve(struct attn_scratch *a, const struct model *m, int max_keys);
 void attn_scratch_clear(struct attn_scratch *a);
 
-/* q [rows][H][dk] -> o [rows][H][r], rows counted over all jobs. */
+/* q [rows][H][key_dim] -> o [rows][H][val_dim], rows counted over all jobs. */
 void attention_forward(const struct model *m, const struct attn_job *job, int n_jobs,
                        const float *q, float *o, const struct attn_scratch *a);
 
@@ -42,7 +51,11 @@ void attention_backward(const struct model *m, const struct attn_job *job, int n
                         const float *q, const float *d_o, float *dq,
                         const struct attn_scratch *a);
 
-/* Writes keys rows[n][dk] as panels, positions first..first+n-1 of the panels. */
-void attention_panels(int dk, const float *rows, int first, int n, float *panels);
+/* Writes rows[n][width] as panels, positions first..first+n-1 of the panels. */
+void attention_panels(int width, const float *rows, int first, int n, float *panels);
+
+/* Keys of a run of rows: where their panels and rows start (value memory NULL in MLA). */
+struct attn_keys attention_keys(const struct model *m, const float *panels, const float *rows,
+                                const float *val_panels, const float *val_rows, int n);
 
 #endif

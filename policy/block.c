@@ -1,10 +1,23 @@
-/* policy/block.c: the attention half of a layer, and its buffers. The FFN half is ffn.c. */
+/* policy/block.c: a layer's buffers, and its attention half as both architectures share it.
+ * The FFN half is ffn.c. */
 #include "policy/block.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 #include "policy/stage.h"
+
+struct rows shard_rows(const struct shard *s) {
+    int from = (int)((long)s->n * s->part.i / s->part.n);
+    int to = (int)((long)s->n * (s->part.i + 1) / s->part.n);
+    return (struct rows){s->row + from, to - from};
+}
+
+void shard_sync(const struct shard *s) {
+    if (s->part.n > 1) {
+#pragma omp barrier
+    }
+}
 
 /* Hands out pieces of one allocation: once to count (base NULL), once for real. */
 struct carver {
@@ -13,6 +26,7 @@ struct carver {
 };
 
 static void *carve(struct carver *c, size_t n, size_t size) {
+    if (n == 0) return NULL;
     void *p = c->base ? c->base + c->used : NULL;
     c->used += (n * size + 63) / 64 * 64 + 256; /* matmul may read 32 floats past the end */
     return p;
@@ -27,23 +41,23 @@ static void carve_acts(struct acts *a, const struct model *m, int layer, size_t 
     const struct policy_config *cfg = &m->cfg;
     const struct layer *l = &m->layer[layer];
     int D = cfg->hidden_size, H = cfg->num_attention_heads;
+    bool mla = m->dv == 0;
     a->rows = (int)R;
     a->x = floats(c, R, D);
-    a->xn1 = floats(c, R, D);
     a->rstd = floats(c, R, 4);
-    a->qa = floats(c, R, cfg->q_lora_rank);
-    a->qan = floats(c, R, cfg->q_lora_rank);
-    a->q = floats(c, R, H * m->qd);
-    a->kv = floats(c, R, m->dk);
+    if (mla) {
+        a->qa = floats(c, R, cfg->q_lora_rank);
+        a->q = floats(c, R, H * m->qd);
+        a->kv = floats(c, R, m->dk);
+    }
     a->key = floats(c, R, m->dk);
-    a->qt = floats(c, R, H * m->dk);
-    a->o = floats(c, R, H * cfg->kv_lora_rank);
-    a->ao = floats(c, R, H * cfg->v_head_dim);
+    a->val = floats(c, R, m->dv);
+    a->qt = floats(c, R, H * m->key_dim);
+    a->o = floats(c, R, H * m->val_dim);
+    a->ao = mla ? floats(c, R, H * cfg->v_head_dim) : a->o;
     a->xmid = floats(c, R, D);
-    a->xn2 = floats(c, R, D);
     a->g = floats(c, R, l->dense.width);
     a->u = floats(c, R, l->dense.width);
-    a->h = floats(c, R, l->dense.width);
     if (!l->moe) return;
     int T = cfg->num_experts_per_tok, Fe = cfg->moe_intermediate_size;
     a->score = floats(c, R, cfg->n_routed_experts);
@@ -52,10 +66,8 @@ static void carve_acts(struct acts *a, const struct model *m, int layer, size_t 
     a->expert = carve(c, R * (size_t)T, sizeof(int));
     a->slot_row = carve(c, R * (size_t)T, sizeof(int));
     a->slot_of = carve(c, R * (size_t)T, sizeof(int));
-    a->xe = floats(c, R * (size_t)T, D);
     a->ge = floats(c, R * (size_t)T, Fe);
     a->ue = floats(c, R * (size_t)T, Fe);
-    a->he = floats(c, R * (size_t)T, Fe);
 }
 
 void *acts_new(struct acts *a, const struct model *m, int layer, int rows) {
@@ -67,34 +79,46 @@ void *acts_new(struct acts *a, const struct model *m, int layer, int rows) {
     return c.base;
 }
 
+static int widest_dense(const struct model *m) {
+    int F = 0;
+    for (int i = 0; i < m->cfg.num_hidden_layers; i++)
+        if (m->layer[i].dense.width > F) F = m->layer[i].dense.width;
+    return F;
+}
+
 static void carve_work(struct block_work *w, const struct model *m, size_t R, bool backward,
                        struct carver *c) {
     const struct policy_config *cfg = &m->cfg;
     int D = cfg->hidden_size, H = cfg->num_attention_heads;
-    bool moe = cfg->first_k_dense_replace < cfg->num_hidden_layers;
+    bool moe = cfg->first_k_dense_replace < cfg->num_hidden_layers, mla = m->dv == 0;
     size_t RT = R * (size_t)cfg->num_experts_per_tok;
-    if (moe) w->ye = floats(c, RT, D);
+    w->xn1 = floats(c, R, D);
+    w->xn2 = floats(c, R, D);
+    w->qan = floats(c, R, cfg->q_lora_rank);
+    w->h = floats(c, R, widest_dense(m));
+    if (moe) {
+        w->he = floats(c, RT, cfg->moe_intermediate_size);
+        w->xe = floats(c, RT, D);
+        w->ye = floats(c, RT, D);
+    }
     if (!backward) return;
-    int F = 0;
-    for (int i = 0; i < cfg->num_hidden_layers; i++)
-        if (m->layer[i].dense.width > F) F = m->layer[i].dense.width;
-    w->dh = floats(c, R, F);
     w->dxn1 = floats(c, R, D);
     w->dxn2 = floats(c, R, D);
     w->dxmid = floats(c, R, D);
-    w->dao = floats(c, R, H * cfg->v_head_dim);
-    w->d_o = floats(c, R, H * cfg->kv_lora_rank);
-    w->dqt = floats(c, R, H * m->dk);
-    w->dq = floats(c, R, H * m->qd);
+    w->d_o = floats(c, R, H * m->val_dim);
+    w->dqt = floats(c, R, H * m->key_dim);
     w->dkey = floats(c, R, m->dk);
-    w->dkv = floats(c, R, m->dk);
-    w->dqa = floats(c, R, cfg->q_lora_rank);
-    w->dqan = floats(c, R, cfg->q_lora_rank);
+    w->dval = floats(c, R, m->dv);
+    if (mla) {
+        w->dao = floats(c, R, H * cfg->v_head_dim);
+        w->dq = floats(c, R, H * m->qd);
+        w->dkv = floats(c, R, m->dk);
+        w->dqa = floats(c, R, cfg->q_lora_rank);
+        w->dqan = floats(c, R, cfg->q_lora_rank);
+    }
     if (!moe) return;
     w->dlogits = floats(c, R, cfg->n_routed_experts);
     w->dgate = floats(c, RT, 1);
-    w->dhe = floats(c, RT, cfg->moe_intermediate_size);
-    w->dxe = floats(c, RT, D);
 }
 
 void *block_work_new(struct block_work *w, const struct model *m, int rows, bool backward) {
@@ -106,123 +130,64 @@ void *block_work_new(struct block_work *w, const struct model *m, int rows, bool
     return c.base;
 }
 
-/* y[n][out] (+)= x[n][in] W^T */
-static void forward(const struct model *m, const struct linear *l, int n, const float *x,
-                    size_t ldx, float *y, size_t ldy, bool add) {
-    stage_enter(STAGE_MATMUL);
-    m->k->matmul(n, l->out, l->in, x, ldx, 1, l->fwd, y, ldy, add);
+void block_project(const struct model *m, int layer, struct acts *a, struct block_work *w,
+                   const struct shard *s, const int *pos) {
+    const struct norm *l = &m->layer[layer].input_norm;
+    struct rows r = shard_rows(s);
+    size_t row = (size_t)r.row, D = (size_t)m->cfg.hidden_size;
     stage_enter(STAGE_NORM);
-}
-
-/* dx[n][in] (+)= dy[n][out] W */
-static void backward(const struct model *m, const struct linear *l, int n, const float *dy,
-                     size_t ldy, float *dx, size_t ldx, bool add) {
-    stage_enter(STAGE_MATMUL);
-    m->k->matmul(n, l->in, l->out, dy, ldy, 1, l->bwd, dx, ldx, add);
-    stage_enter(STAGE_NORM);
-}
-
-void block_project(const struct model *m, int layer, struct acts *a, const struct shard *s,
-                   const int *pos) {
-    const struct policy_config *c = &m->cfg;
-    const struct layer *l = &m->layer[layer];
-    int n = s->n, H = c->num_attention_heads, nope = c->qk_nope_head_dim;
-    size_t row = (size_t)s->row, R = (size_t)a->rows, D = (size_t)c->hidden_size;
-    size_t r = (size_t)c->kv_lora_rank, dk = (size_t)m->dk, qd = (size_t)m->qd;
-    size_t qw = (size_t)H * qd, ql = (size_t)c->q_lora_rank;
-    float *xn1 = a->xn1 + row * D, *q = a->q + row * qw, *kv = a->kv + row * dk;
-    stage_enter(STAGE_NORM);
-    m->k->rmsnorm(n, (int)D, a->x + row * D, D, l->input_norm.w, l->input_norm.eps, xn1, D,
+    m->k->rmsnorm(r.n, (int)D, a->x + row * D, D, l->w, l->eps, w->xn1 + row * D, D,
                   a->rstd + row);
-    if (ql > 0) {
-        float *qa = a->qa + row * ql, *qan = a->qan + row * ql;
-        forward(m, &l->q_a, n, xn1, D, qa, ql, false);
-        m->k->rmsnorm(n, (int)ql, qa, ql, l->q_norm.w, l->q_norm.eps, qan, ql,
-                      a->rstd + R + row);
-        forward(m, &l->q_b, n, qan, ql, q, qw, false);
-    } else {
-        forward(m, &l->q_b, n, xn1, D, q, qw, false);
-    }
-    forward(m, &l->kv_a, n, xn1, D, kv, dk, false);
-    m->k->rmsnorm(n, (int)r, kv, dk, l->kv_norm.w, l->kv_norm.eps, a->key + row * dk, dk,
-                  a->rstd + 2 * R + row);
-    for (int h = 0; h < H; h++)
-        forward(m, &l->k_up[h], n, q + (size_t)h * qd, qw, a->qt + (row * (size_t)H + (size_t)h) * dk,
-                (size_t)H * dk, false);
-    for (size_t i = row; i < row + (size_t)n; i++) {
-        model_rope(m, 1, pos[i], a->kv + i * dk + r, 0, a->key + i * dk + r, 0, false);
-        model_rope(m, H, pos[i], a->q + i * qw + nope, qd, a->qt + i * (size_t)H * dk + r, dk,
-                   false);
-    }
+    shard_sync(s);
+    stage_enter(STAGE_MATMUL);
+    if (m->dv == 0)
+        mla_project(m, layer, a, w, s, pos);
+    else
+        gqa_project(m, layer, a, w, s, pos);
 }
 
 void block_attn_out(const struct model *m, int layer, struct acts *a, const struct shard *s) {
-    const struct policy_config *c = &m->cfg;
     const struct layer *l = &m->layer[layer];
-    size_t row = (size_t)s->row, D = (size_t)c->hidden_size, H = (size_t)c->num_attention_heads;
-    size_t r = (size_t)c->kv_lora_rank, v = (size_t)c->v_head_dim;
-    for (size_t h = 0; h < H; h++)
-        forward(m, &l->v_up[h], s->n, a->o + (row * H + h) * r, H * r,
-                a->ao + row * H * v + h * v, H * v, false);
-    memcpy(a->xmid + row * D, a->x + row * D, (size_t)s->n * D * sizeof(float));
-    forward(m, &l->o, s->n, a->ao + row * H * v, H * v, a->xmid + row * D, D, true);
-}
-
-void block_attn_out_backward(const struct model *m, int layer, struct acts *a,
-                             struct block_work *w, const struct shard *s) {
-    const struct policy_config *c = &m->cfg;
-    const struct layer *l = &m->layer[layer];
-    size_t row = (size_t)s->row, D = (size_t)c->hidden_size, H = (size_t)c->num_attention_heads;
-    size_t r = (size_t)c->kv_lora_rank, v = (size_t)c->v_head_dim;
-    (void)a;
-    backward(m, &l->o, s->n, w->dxmid + row * D, D, w->dao + row * H * v, H * v, false);
-    for (size_t h = 0; h < H; h++)
-        backward(m, &l->v_up[h], s->n, w->dao + row * H * v + h * v, H * v,
-                 w->d_o + (row * H + h) * r, H * r, false);
-}
-
-/* dqt -> dq (through k_up and rope), dkey -> dkv (through the norm and rope). */
-static void unproject_heads(const struct model *m, const struct layer *l, struct acts *a,
-                            struct block_work *w, const struct shard *s, const int *pos) {
-    const struct policy_config *c = &m->cfg;
-    size_t row = (size_t)s->row, R = (size_t)a->rows, H = (size_t)c->num_attention_heads;
-    size_t r = (size_t)c->kv_lora_rank, dk = (size_t)m->dk, qd = (size_t)m->qd, qw = H * qd;
-    size_t nope = (size_t)c->qk_nope_head_dim;
-    for (size_t h = 0; h < H; h++)
-        backward(m, &l->k_up[h], s->n, w->dqt + (row * H + h) * dk, H * dk,
-                 w->dq + row * qw + h * qd, qw, false);
-    m->k->rmsnorm_backward(s->n, (int)r, a->kv + row * dk, dk, l->kv_norm.w,
-                           a->rstd + 2 * R + row, w->dkey + row * dk, dk, w->dkv + row * dk,
-                           dk, false);
-    for (size_t i = row; i < row + (size_t)s->n; i++) {
-        model_rope(m, 1, pos[i], w->dkey + i * dk + r, 0, w->dkv + i * dk + r, 0, true);
-        model_rope(m, (int)H, pos[i], w->dqt + i * H * dk + r, dk, w->dq + i * qw + nope, qd,
-                   true);
+    struct rows r = shard_rows(s);
+    size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size, width = (size_t)l->o.in;
+    memcpy(a->xmid + (size_t)r.row * D, a->x + (size_t)r.row * D,
+           (size_t)r.n * D * sizeof(float));
+    shard_sync(s);
+    stage_enter(STAGE_MATMUL);
+    if (m->dv == 0) {
+        mla_attn_out(m, layer, a, s);
+        shard_sync(s);
     }
+    linear_forward(m->k, &l->o, s->n, a->ao + row * width, width, a->xmid + row * D, D, true,
+                   s->part, s->scratch);
+    shard_sync(s);
+}
+
+void block_attn_out_backward(const struct model *m, int layer, struct block_work *w,
+                             const struct shard *s) {
+    const struct layer *l = &m->layer[layer];
+    size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size, width = (size_t)l->o.in;
+    float *dao = m->dv == 0 ? w->dao : w->d_o;
+    stage_enter(STAGE_MATMUL);
+    linear_backward(m->k, &l->o, s->n, w->dxmid + row * D, D, dao + row * width, width, false,
+                    s->part, s->scratch);
+    if (m->dv == 0) mla_attn_out_backward(m, layer, w, s);
 }
 
 void block_project_backward(const struct model *m, int layer, struct acts *a,
                             struct block_work *w, const struct shard *s, const int *pos,
                             float *dx) {
-    const struct policy_config *c = &m->cfg;
-    const struct layer *l = &m->layer[layer];
-    int n = s->n;
-    size_t row = (size_t)s->row, R = (size_t)a->rows, D = (size_t)c->hidden_size;
-    size_t dk = (size_t)m->dk, qw = (size_t)c->num_attention_heads * (size_t)m->qd;
-    size_t ql = (size_t)c->q_lora_rank;
-    float *dxn = w->dxn1 + row * D, *dq = w->dq + row * qw;
-    unproject_heads(m, l, a, w, s, pos);
-    backward(m, &l->kv_a, n, w->dkv + row * dk, dk, dxn, D, false);
-    if (ql > 0) {
-        float *dqa = w->dqa + row * ql, *dqan = w->dqan + row * ql;
-        backward(m, &l->q_b, n, dq, qw, dqan, ql, false);
-        m->k->rmsnorm_backward(n, (int)ql, a->qa + row * ql, ql, l->q_norm.w,
-                               a->rstd + R + row, dqan, ql, dqa, ql, false);
-        backward(m, &l->q_a, n, dqa, ql, dxn, D, true);
-    } else {
-        backward(m, &l->q_b, n, dq, qw, dxn, D, true);
-    }
-    memcpy(dx + row * D, w->dxmid + row * D, (size_t)n * D * sizeof(float));
-    m->k->rmsnorm_backward(n, (int)D, a->x + row * D, D, l->input_norm.w, a->rstd + row, dxn, D,
-                           dx + row * D, D, true);
+    const struct norm *l = &m->layer[layer].input_norm;
+    size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size;
+    const float *x = a->x + row * D, *rstd = a->rstd + row;
+    stage_enter(STAGE_NORM);
+    m->k->norm_again(s->n, (int)D, x, D, l->w, rstd, w->xn1 + row * D, D);
+    if (m->dv == 0)
+        mla_project_backward(m, layer, a, w, s, pos);
+    else
+        gqa_project_backward(m, layer, a, w, s, pos);
+    stage_enter(STAGE_NORM);
+    memcpy(dx + row * D, w->dxmid + row * D, (size_t)s->n * D * sizeof(float));
+    m->k->rmsnorm_backward(s->n, (int)D, x, D, l->w, rstd, w->dxn1 + row * D, D, dx + row * D,
+                           D, true);
 }

@@ -11,32 +11,56 @@
 
 #include "policy/stage.h"
 
-static void mlp_forward(const struct model *m, const struct mlp *f, int n, const float *x,
-                        const float *scale, float *g, float *u, float *h, float *y, bool add) {
-    const struct kernels *k = m->k;
+/* Activations of one mlp over its rows. */
+struct mlp_rows {
+    int n;
+    const float *scale; /* [n] or NULL */
+    float *g, *u, *h;   /* [n][F] */
+};
+
+static void mlp_forward(const struct model *m, const struct mlp *f, const struct mlp_rows *a,
+                        const float *x, float *y, bool add, struct scratch *s) {
     size_t D = (size_t)m->cfg.hidden_size, F = (size_t)f->width;
     stage_enter(STAGE_MATMUL);
-    k->matmul(n, f->width, (int)D, x, D, 1, f->gate.fwd, g, F, false);
-    k->matmul(n, f->width, (int)D, x, D, 1, f->up.fwd, u, F, false);
+    linear_forward(m->k, &f->gate, a->n, x, D, a->g, F, false, PART_ALL, s);
+    linear_forward(m->k, &f->up, a->n, x, D, a->u, F, false, PART_ALL, s);
     stage_enter(STAGE_NORM);
-    k->swiglu(n, f->width, g, u, scale, h);
+    m->k->swiglu(a->n, f->width, a->g, a->u, a->scale, a->h);
     stage_enter(STAGE_MATMUL);
-    k->matmul(n, (int)D, f->width, h, F, 1, f->down.fwd, y, D, add);
+    linear_forward(m->k, &f->down, a->n, a->h, F, y, D, add, PART_ALL, s);
 }
 
-/* g and u become dg and du. */
-static void mlp_backward(const struct model *m, const struct mlp *f, int n, const float *dy,
-                         const float *scale, float *g, float *u, float *dh, float *dscale,
-                         float *dx) {
-    const struct kernels *k = m->k;
+/* The dense FFN of a shard, which a team may share: out (+)= mlp(xn2). */
+static void dense_forward(const struct model *m, const struct mlp *f, struct acts *a,
+                          struct block_work *w, const struct shard *s, float *out) {
+    size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size, F = (size_t)f->width;
+    const float *x = w->xn2 + row * D;
+    stage_enter(STAGE_MATMUL);
+    linear_forward(m->k, &f->gate, s->n, x, D, a->g + row * F, F, false, s->part, s->scratch);
+    linear_forward(m->k, &f->up, s->n, x, D, a->u + row * F, F, false, s->part, s->scratch);
+    shard_sync(s);
+    stage_enter(STAGE_NORM);
+    struct rows r = shard_rows(s);
+    size_t at = (size_t)r.row * F;
+    m->k->swiglu(r.n, f->width, a->g + at, a->u + at, NULL, w->h + at);
+    shard_sync(s);
+    stage_enter(STAGE_MATMUL);
+    linear_forward(m->k, &f->down, s->n, w->h + row * F, F, out + row * D, D, true, s->part,
+                   s->scratch);
+    shard_sync(s);
+}
+
+/* g and u become dg and du, h their hidden activations. */
+static void mlp_backward(const struct model *m, const struct mlp *f, const struct mlp_rows *a,
+                         const float *dy, float *dscale, float *dx, struct scratch *s) {
     size_t D = (size_t)m->cfg.hidden_size, F = (size_t)f->width;
     stage_enter(STAGE_MATMUL);
-    k->matmul(n, f->width, (int)D, dy, D, 1, f->down.bwd, dh, F, false);
+    linear_backward(m->k, &f->down, a->n, dy, D, a->h, F, false, PART_ALL, s);
     stage_enter(STAGE_NORM);
-    k->swiglu_backward(n, f->width, g, u, scale, dh, g, u, dscale);
+    m->k->swiglu_backward(a->n, f->width, a->g, a->u, a->scale, a->h, a->g, a->u, a->h, dscale);
     stage_enter(STAGE_MATMUL);
-    k->matmul(n, (int)D, f->width, g, F, 1, f->gate.bwd, dx, D, false);
-    k->matmul(n, (int)D, f->width, u, F, 1, f->up.bwd, dx, D, true);
+    linear_backward(m->k, &f->gate, a->n, a->g, F, dx, D, false, PART_ALL, s);
+    linear_backward(m->k, &f->up, a->n, a->u, F, dx, D, true, PART_ALL, s);
 }
 
 /* The sum of the two largest choices of each group; the best topk_group groups stay. */
@@ -104,56 +128,96 @@ static void sort_slots(const struct policy_config *c, struct acts *a, const stru
     }
 }
 
-static void gather(const float *rows, const int *row, int first, int n, size_t D, float *out) {
-    for (int i = first; i < first + n; i++)
+static void gather(const float *rows, const int *row, int n, size_t D, float *out) {
+    for (int i = 0; i < n; i++)
         memcpy(out + (size_t)i * D, rows + (size_t)row[i] * D, D * sizeof *out);
 }
 
-static void scatter_add(const struct model *m, const float *in, const int *row, int first,
-                        int n, float *rows) {
+/* Adds to each row what its experts made of it, in the order of the experts. */
+static void scatter_add(const struct model *m, const struct acts *a, struct rows r,
+                        const float *in, float *out) {
+    int T = m->cfg.num_experts_per_tok;
     size_t D = (size_t)m->cfg.hidden_size;
-    for (int i = first; i < first + n; i++)
-        m->k->add(rows + (size_t)row[i] * D, in + (size_t)i * D, D);
+    for (int i = r.row; i < r.row + r.n; i++) {
+        int slot[64];
+        for (int t = 0; t < T; t++) {
+            int now = a->slot_of[i * T + t], j = t;
+            for (; j > 0 && slot[j - 1] > now; j--) slot[j] = slot[j - 1];
+            slot[j] = now;
+        }
+        for (int t = 0; t < T; t++)
+            m->k->add(out + (size_t)i * D, in + (size_t)slot[t] * D, D);
+    }
+}
+
+/* Slots of expert e: the first, and how many; 0 where another of the team has them. */
+static int expert_slots(const struct model *m, int layer, const struct shard *s, int e,
+                        size_t *first) {
+    int E = m->cfg.n_routed_experts, T = m->cfg.num_experts_per_tok;
+    const int *at = s->expert_at + layer * (E + 1);
+    *first = (size_t)(s->row * T + at[e]);
+    int n = at[e + 1] - at[e];
+    if (s->part.n > 1 && n > 0) {
+        long middle = at[e] + n / 2;
+        if (middle * s->part.n / at[E] != s->part.i) return 0;
+    }
+    return n;
+}
+
+static struct mlp_rows expert_rows(const struct model *m, struct acts *a, struct block_work *w,
+                                   size_t first, int n) {
+    size_t at = first * (size_t)m->cfg.moe_intermediate_size;
+    return (struct mlp_rows){n, a->slot_gate + first, a->ge + at, a->ue + at, w->he + at};
+}
+
+static void route(const struct model *m, int layer, struct acts *a, struct block_work *w,
+                  const struct shard *s) {
+    const struct policy_config *c = &m->cfg;
+    const struct layer *l = &m->layer[layer];
+    struct rows r = shard_rows(s);
+    size_t E = (size_t)c->n_routed_experts, T = (size_t)c->num_experts_per_tok;
+    size_t D = (size_t)c->hidden_size, row = (size_t)r.row;
+    float *score = a->score + row * E;
+    stage_enter(STAGE_ROUTING);
+    linear_forward(m->k, &l->router, r.n, w->xn2 + row * D, D, score, E, false, PART_ALL,
+                   s->scratch);
+    m->k->sigmoid(score, r.n * (int)E, score);
+    for (size_t i = row; i < row + (size_t)r.n; i++)
+        route_row(c, l->router_bias, a->score + i * E, a->expert + i * T, a->gate + i * T);
+    shard_sync(s);
+    if (s->part.i == 0) sort_slots(c, a, s, s->expert_at + layer * ((int)E + 1));
+    shard_sync(s);
 }
 
 static void moe_forward(const struct model *m, int layer, struct acts *a, struct block_work *w,
                         const struct shard *s, float *out) {
-    const struct policy_config *c = &m->cfg;
-    const struct layer *l = &m->layer[layer];
-    int E = c->n_routed_experts, T = c->num_experts_per_tok;
-    int *at = s->expert_at + layer * (E + 1);
-    size_t D = (size_t)c->hidden_size, Fe = (size_t)c->moe_intermediate_size;
-    size_t row = (size_t)s->row;
-    float *score = a->score + row * (size_t)E;
-    stage_enter(STAGE_ROUTING);
-    m->k->matmul(s->n, E, (int)D, a->xn2 + row * D, D, 1, l->router.fwd, score, (size_t)E, false);
-    m->k->sigmoid(score, s->n * E, score);
-    for (size_t i = row; i < row + (size_t)s->n; i++)
-        route_row(c, l->router_bias, a->score + i * (size_t)E, a->expert + i * (size_t)T,
-                  a->gate + i * (size_t)T);
-    sort_slots(c, a, s, at);
-    gather(a->xn2, a->slot_row, s->row * T, s->n * T, D, a->xe);
-    for (int e = 0; e < E; e++) {
-        size_t j = (size_t)(s->row * T + at[e]);
-        if (at[e + 1] > at[e])
-            mlp_forward(m, &l->expert[e], at[e + 1] - at[e], a->xe + j * D, a->slot_gate + j,
-                        a->ge + j * Fe, a->ue + j * Fe, a->he + j * Fe, w->ye + j * D, false);
+    size_t D = (size_t)m->cfg.hidden_size, j;
+    route(m, layer, a, w, s);
+    for (int e = 0; e < m->cfg.n_routed_experts; e++) {
+        int n = expert_slots(m, layer, s, e, &j);
+        if (n == 0) continue;
+        struct mlp_rows rows = expert_rows(m, a, w, j, n);
+        stage_enter(STAGE_ROUTING);
+        gather(w->xn2, a->slot_row + j, n, D, w->xe + j * D);
+        mlp_forward(m, &m->layer[layer].expert[e], &rows, w->xe + j * D, w->ye + j * D, false,
+                    s->scratch);
     }
+    shard_sync(s);
     stage_enter(STAGE_ROUTING);
-    scatter_add(m, w->ye, a->slot_row, s->row * T, s->n * T, out);
+    scatter_add(m, a, shard_rows(s), w->ye, out);
 }
 
 void block_ffn(const struct model *m, int layer, struct acts *a, struct block_work *w,
                const struct shard *s, float *out) {
     const struct layer *l = &m->layer[layer];
-    size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size, F = (size_t)l->dense.width;
+    struct rows r = shard_rows(s);
+    size_t row = (size_t)r.row, D = (size_t)m->cfg.hidden_size;
     stage_enter(STAGE_NORM);
-    m->k->rmsnorm(s->n, (int)D, a->xmid + row * D, D, l->post_norm.w, l->post_norm.eps,
-                  a->xn2 + row * D, D, a->rstd + 3 * (size_t)a->rows + row);
-    memcpy(out + row * D, a->xmid + row * D, (size_t)s->n * D * sizeof *out);
-    if (F > 0)
-        mlp_forward(m, &l->dense, s->n, a->xn2 + row * D, NULL, a->g + row * F,
-                    a->u + row * F, a->h + row * F, out + row * D, true);
+    m->k->rmsnorm(r.n, (int)D, a->xmid + row * D, D, l->post_norm.w, l->post_norm.eps,
+                  w->xn2 + row * D, D, a->rstd + 3 * (size_t)a->rows + row);
+    memcpy(out + row * D, a->xmid + row * D, (size_t)r.n * D * sizeof *out);
+    shard_sync(s);
+    if (l->dense.width > 0) dense_forward(m, &l->dense, a, w, s, out);
     if (l->moe) moe_forward(m, layer, a, w, s, out);
 }
 
@@ -179,30 +243,29 @@ static void moe_backward(const struct model *m, int layer, struct acts *a, struc
                          const struct shard *s, const float *dout, const float *aux) {
     const struct policy_config *c = &m->cfg;
     const struct layer *l = &m->layer[layer];
-    int E = c->n_routed_experts, T = c->num_experts_per_tok;
-    const int *at = s->expert_at + layer * (E + 1);
-    size_t D = (size_t)c->hidden_size, Fe = (size_t)c->moe_intermediate_size;
-    stage_enter(STAGE_ROUTING);
-    gather(dout, a->slot_row, s->row * T, s->n * T, D, w->ye);
-    for (int e = 0; e < E; e++) {
-        size_t j = (size_t)(s->row * T + at[e]);
-        if (at[e + 1] > at[e])
-            mlp_backward(m, &l->expert[e], at[e + 1] - at[e], w->ye + j * D, a->slot_gate + j,
-                         a->ge + j * Fe, a->ue + j * Fe, w->dhe + j * Fe, w->dgate + j,
-                         w->dxe + j * D);
+    int T = c->num_experts_per_tok;
+    size_t D = (size_t)c->hidden_size, E = (size_t)c->n_routed_experts, j;
+    for (int e = 0; e < (int)E; e++) {
+        int n = expert_slots(m, layer, s, e, &j);
+        if (n == 0) continue;
+        struct mlp_rows rows = expert_rows(m, a, w, j, n);
+        stage_enter(STAGE_ROUTING);
+        gather(dout, a->slot_row + j, n, D, w->ye + j * D);
+        mlp_backward(m, &l->expert[e], &rows, w->ye + j * D, w->dgate + j, w->xe + j * D,
+                     s->scratch);
     }
     stage_enter(STAGE_ROUTING);
-    scatter_add(m, w->dxe, a->slot_row, s->row * T, s->n * T, w->dxn2);
+    scatter_add(m, a, shard_rows(s), w->xe, w->dxn2);
     for (int i = s->row; i < s->row + s->n; i++) {
         size_t r = (size_t)i;
         float dgate[64];
         for (int t = 0; t < T; t++) dgate[t] = w->dgate[a->slot_of[i * T + t]];
-        route_backward(c, a->score + r * (size_t)E, a->expert + i * T, dgate,
-                       aux ? aux + r * (size_t)E : NULL, w->dlogits + r * (size_t)E);
+        route_backward(c, a->score + r * E, a->expert + i * T, dgate, aux ? aux + r * E : NULL,
+                       w->dlogits + r * E);
     }
     size_t row = (size_t)s->row;
-    m->k->matmul(s->n, (int)D, E, w->dlogits + row * (size_t)E, (size_t)E, 1, l->router.bwd,
-                 w->dxn2 + row * D, D, true);
+    linear_backward(m->k, &l->router, s->n, w->dlogits + row * E, E, w->dxn2 + row * D, D, true,
+                    PART_ALL, s->scratch);
 }
 
 void block_ffn_backward(const struct model *m, int layer, struct acts *a, struct block_work *w,
@@ -210,15 +273,18 @@ void block_ffn_backward(const struct model *m, int layer, struct acts *a, struct
     const struct layer *l = &m->layer[layer];
     size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size, F = (size_t)l->dense.width;
     size_t bytes = (size_t)s->n * D * sizeof *dout;
-    if (F > 0)
-        mlp_backward(m, &l->dense, s->n, dout + row * D, NULL, a->g + row * F, a->u + row * F,
-                     w->dh + row * F, NULL, w->dxn2 + row * D);
-    else
+    const float *xmid = a->xmid + row * D, *rstd = a->rstd + 3 * (size_t)a->rows + row;
+    stage_enter(STAGE_NORM);
+    m->k->norm_again(s->n, (int)D, xmid, D, l->post_norm.w, rstd, w->xn2 + row * D, D);
+    if (F > 0) {
+        struct mlp_rows rows = {s->n, NULL, a->g + row * F, a->u + row * F, w->h + row * F};
+        mlp_backward(m, &l->dense, &rows, dout + row * D, NULL, w->dxn2 + row * D, s->scratch);
+    } else {
         memset(w->dxn2 + row * D, 0, bytes);
+    }
     if (l->moe) moe_backward(m, layer, a, w, s, dout, aux);
     stage_enter(STAGE_NORM);
     memcpy(w->dxmid + row * D, dout + row * D, bytes);
-    m->k->rmsnorm_backward(s->n, (int)D, a->xmid + row * D, D, l->post_norm.w,
-                           a->rstd + 3 * (size_t)a->rows + row, w->dxn2 + row * D, D,
+    m->k->rmsnorm_backward(s->n, (int)D, xmid, D, l->post_norm.w, rstd, w->dxn2 + row * D, D,
                            w->dxmid + row * D, D, true);
 }

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifdef HAVE_ISA_avx512bf16
+extern const struct kernels kernels_avx512bf16;
+#endif
 #ifdef HAVE_ISA_avx512
 extern const struct kernels kernels_avx512;
 #endif
@@ -20,17 +23,19 @@ struct entry {
     bool runs; /* this processor has the instructions */
 };
 
-enum { MAX_ENTRIES = 4 };
+enum { MAX_ENTRIES = 5 };
 
 /* Best first. Returns how many there are. */
 static int list_tables(struct entry out[MAX_ENTRIES]) {
     int n = 0;
 #ifdef HAVE_ISA_avx512
-    out[n++] = (struct entry){&kernels_avx512, __builtin_cpu_supports("avx512f") &&
-                                                   __builtin_cpu_supports("avx512bw") &&
-                                                   __builtin_cpu_supports("avx512cd") &&
-                                                   __builtin_cpu_supports("avx512dq") &&
-                                                   __builtin_cpu_supports("avx512vl")};
+    bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512vl");
+#ifdef HAVE_ISA_avx512bf16
+    out[n++] = (struct entry){&kernels_avx512bf16, v4 && __builtin_cpu_supports("avx512bf16")};
+#endif
+    out[n++] = (struct entry){&kernels_avx512, v4};
 #endif
 #ifdef HAVE_ISA_avx2
     out[n++] = (struct entry){&kernels_avx2, __builtin_cpu_supports("avx2") &&

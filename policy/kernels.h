@@ -25,7 +25,8 @@ struct panels {
 struct adamw_rates;
 
 struct kernels {
-    const char *name; /* "avx512", "avx2", "neon", "plain" */
+    const char *name; /* "avx512bf16", "avx512", "avx2", "neon", "plain" */
+    bool bf16_dot;    /* the processor's own bf16 dot; else it is a chain of FMAs */
 
     /* C[i][j] = (add ? C[i][j] : 0) + sum_k A[i][k] B[k][j], one chain of fused
      * multiply-adds over k = 0..K-1. A[i][k] stands at a[i * a_row + k * a_col]. Only the
@@ -33,10 +34,30 @@ struct kernels {
     void (*matmul)(int M, int N, int K, const float *a, size_t a_row, size_t a_col,
                    struct panels b, float *c, size_t ldc, bool add);
 
+    /* The same over pairs of bf16 numbers, two in the 4 bytes of a float (element 2i in the
+     * low half): C[i][j] = chain over pairs p of + A[i][2p+1] B[2p+1][j], then
+     * + A[i][2p] B[2p][j], accumulated in f32, denormals taken as 0. Strides count pairs;
+     * a panel's row holds 32 columns of one pair. */
+    void (*matmul_bf16)(int M, int N, int n_pairs, const float *a, size_t a_row,
+                        size_t a_col, struct panels b, float *c, size_t ldc, bool add);
+    /* Rows of K floats to ceil(K / 2) pairs each, to nearest even; an odd end is padded
+     * with 0. */
+    void (*bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs);
+    /* pairs[j] = (lo[j], hi[j]); hi NULL: zeros. */
+    void (*bf16_pair)(int n, const float *lo, const float *hi, float *pairs);
+
     /* y = x * rstd * w with rstd = 1 / sqrt(mean(x^2) + eps); rstd[n] is kept for the
      * backward. x and y may be the same. */
     void (*rmsnorm)(int n, int D, const float *x, size_t ldx, const float *w, float eps,
                     float *y, size_t ldy, float *rstd);
+    /* The same y from the rstd that was kept. */
+    void (*norm_again)(int n, int D, const float *x, size_t ldx, const float *w,
+                       const float *rstd, float *y, size_t ldy);
+    /* Rotates the pairs of n vectors of 2 half numbers (RoPE, arXiv 2104.09864): pair j is
+     * (2j, 2j + 1) when interleaved, else (j, half + j), by the angle whose cosine and sine
+     * are cs[j] and sn[j]; back: the transpose. y may be x. */
+    void (*rope)(int n, int half, const float *cs, const float *sn, bool interleave, bool back,
+                 const float *x, size_t ldx, float *y, size_t ldy);
     /* dx (+)= r (w dy) - x r^3 / D sum(w dy x). */
     void (*rmsnorm_backward)(int n, int D, const float *x, size_t ldx, const float *w,
                              const float *rstd, const float *dy, size_t ldy, float *dx,
@@ -48,11 +69,11 @@ struct kernels {
     /* h = silu(g) u, times scale[row] when scale is given. */
     void (*swiglu)(int n, int F, const float *g, const float *u, const float *scale,
                    float *h);
-    /* From dh: dg, du, and dscale[row] = sum_j dh_j silu(g_j) u_j (scale may be NULL, then
-     * dscale is not written). dg and du may be the same memory as g and u. */
+    /* From dh: dg, du, h again, and dscale[row] = sum_j dh_j silu(g_j) u_j (scale may be
+     * NULL, then dscale is not written). dg, du and h may be the memory of g, u and dh. */
     void (*swiglu_backward)(int n, int F, const float *g, const float *u,
                             const float *scale, const float *dh, float *dg, float *du,
-                            float *dscale);
+                            float *h, float *dscale);
 
     /* In place: p[i] = softmax(s[i][0..len) * scale); p[len..ld_zero) = 0. Returns nothing;
      * a row holds at least one finite score. */
@@ -70,6 +91,7 @@ struct kernels {
     void (*add)(float *y, const float *x, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*scale)(float *y, float a, size_t n);
+    void (*scale_to)(float *y, float a, const float *x, size_t n); /* y[j] = a x[j] */
     /* sum of squares of n values as 16 double lanes and the fixed tree. */
     double (*sum_squares)(const float *x, size_t n);
 

@@ -7,6 +7,8 @@
 #include "base/fmath.h"
 #include "base/mem.h"
 
+/* Floats of weights up to which both directions are packed ahead. */
+#define SMALL_MODEL (4 << 20)
 #define LATENT_EPS 1e-6f /* q_a_layernorm, kv_a_layernorm: transformers' class default */
 
 static int tensor_of(const struct weights *w, int layer, const char *suffix) {
@@ -58,11 +60,8 @@ static void split_kv_b(struct layer *l, const struct weights *w, int tensor) {
     }
 }
 
-static void layer_init(struct layer *l, const struct weights *w, int i) {
+static void mla_init(struct layer *l, const struct weights *w, int i) {
     const struct policy_config *c = &w->cfg;
-    float eps = (float)c->rms_norm_eps;
-    l->input_norm = norm_of(w, tensor_of(w, i, "input_layernorm"), eps);
-    l->post_norm = norm_of(w, tensor_of(w, i, "post_attention_layernorm"), eps);
     l->kv_norm = norm_of(w, tensor_of(w, i, "self_attn.kv_a_layernorm"), LATENT_EPS);
     if (c->q_lora_rank > 0) {
         l->q_a = linear_of(w, tensor_of(w, i, "self_attn.q_a_proj"));
@@ -73,6 +72,23 @@ static void layer_init(struct layer *l, const struct weights *w, int i) {
     }
     l->kv_a = linear_of(w, tensor_of(w, i, "self_attn.kv_a_proj_with_mqa"));
     split_kv_b(l, w, tensor_of(w, i, "self_attn.kv_b_proj"));
+}
+
+static void gqa_init(struct layer *l, const struct weights *w, int i) {
+    l->q_b = linear_of(w, tensor_of(w, i, "self_attn.q_proj"));
+    l->k = linear_of(w, tensor_of(w, i, "self_attn.k_proj"));
+    l->v = linear_of(w, tensor_of(w, i, "self_attn.v_proj"));
+}
+
+static void layer_init(struct layer *l, const struct weights *w, int i) {
+    const struct policy_config *c = &w->cfg;
+    float eps = (float)c->rms_norm_eps;
+    l->input_norm = norm_of(w, tensor_of(w, i, "input_layernorm"), eps);
+    l->post_norm = norm_of(w, tensor_of(w, i, "post_attention_layernorm"), eps);
+    if (c->arch == POLICY_LLAMA)
+        gqa_init(l, w, i);
+    else
+        mla_init(l, w, i);
     l->o = linear_of(w, tensor_of(w, i, "self_attn.o_proj"));
     l->moe = i >= c->first_k_dense_replace;
     if (!l->moe) {
@@ -155,11 +171,12 @@ static void rope_init(struct model *m) {
 static void each_linear(struct model *m, void (*f)(struct linear *, void *), void *ctx) {
     for (int i = 0; i < m->cfg.num_hidden_layers; i++) {
         struct layer *l = &m->layer[i];
-        struct linear *fixed[] = {&l->q_a, &l->q_b, &l->kv_a, &l->o, &l->router,
-                                  &l->dense.gate, &l->dense.up, &l->dense.down};
+        struct linear *fixed[] = {&l->q_a,    &l->q_b,        &l->kv_a,     &l->k,
+                                  &l->v,      &l->o,          &l->router,   &l->dense.gate,
+                                  &l->dense.up, &l->dense.down};
         for (size_t j = 0; j < sizeof fixed / sizeof *fixed; j++)
             if (fixed[j]->w) f(fixed[j], ctx);
-        for (int h = 0; h < m->cfg.num_attention_heads; h++) {
+        for (int h = 0; l->k_up && h < m->cfg.num_attention_heads; h++) {
             f(&l->k_up[h], ctx);
             f(&l->v_up[h], ctx);
         }
@@ -173,7 +190,7 @@ static void each_linear(struct model *m, void (*f)(struct linear *, void *), voi
 }
 
 struct placing {
-    bool trains;
+    bool fwd, bwd;
     size_t used; /* floats */
     float *slab; /* NULL while only counting */
     struct linear **list;
@@ -184,42 +201,69 @@ static void place(struct linear *l, void *ctx) {
     struct placing *p = ctx;
     if (p->list) p->list[p->n] = l;
     p->n++;
-    if (p->slab) l->fwd_mem = p->slab + p->used;
-    p->used += kernels_packed_size(l->in, l->out);
-    if (!p->trains) return;
-    if (p->slab) l->bwd_mem = p->slab + p->used;
-    p->used += kernels_packed_size(l->out, l->in);
+    if (p->fwd) {
+        if (p->slab) l->fwd_mem = p->slab + p->used;
+        p->used += linear_packed_size(l, l->in, l->out);
+    }
+    if (p->bwd) {
+        if (p->slab) l->bwd_mem = p->slab + p->used;
+        p->used += linear_packed_size(l, l->out, l->in);
+    }
 }
 
-static void pack(struct linear *l) {
-    l->fwd = kernels_pack(l->fwd_mem, l->w, l->ld, l->in, l->out, !l->by_input);
-    if (l->bwd_mem)
-        l->bwd = kernels_pack(l->bwd_mem, l->w, l->ld, l->out, l->in, l->by_input);
+static struct placing placing_of(const struct model *m) {
+    bool small = m->w->n_data <= SMALL_MODEL;
+    return (struct placing){.fwd = m->options.decodes || small,
+                            .bwd = m->options.trains && small};
 }
 
 void model_pack(struct model *m, int n_threads) {
-    struct placing p = {0};
+    struct placing p = placing_of(m);
     each_linear(m, place, &p); /* counts */
+    if (p.used == 0) return;
     struct linear **list = mem_new((size_t)p.n, sizeof *list);
-    struct placing fill = {.trains = m->trains, .slab = m->slab, .list = list};
+    struct placing fill = placing_of(m);
+    fill.slab = m->slab, fill.list = list;
     each_linear(m, place, &fill);
-#pragma omp parallel for schedule(dynamic) num_threads(n_threads)
-    for (int i = 0; i < fill.n; i++) pack(list[i]);
+#pragma omp parallel num_threads(n_threads)
+    {
+        struct scratch s;
+        scratch_init(&s);
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < fill.n; i++) linear_pack(m->k, list[i], &s);
+        scratch_clear(&s);
+    }
     mem_free(list);
 }
 
-void model_init(struct model *m, const struct weights *w, const struct kernels *k,
-                int max_pos, bool trains) {
-    const struct policy_config *c = &w->cfg;
-    *m = (struct model){.k = k, .w = w, .cfg = *c, .max_pos = max_pos, .trains = trains};
-    m->dk = c->kv_lora_rank + c->qk_rope_head_dim;
+static void compute_in_bf16(struct linear *l, void *ctx) {
+    (void)ctx;
+    l->bf16 = true;
+}
+
+static void attention_shape(struct model *m) {
+    const struct policy_config *c = &m->cfg;
+    bool gqa = c->arch == POLICY_LLAMA;
     m->qd = c->qk_nope_head_dim + c->qk_rope_head_dim;
+    m->n_kv = gqa ? c->num_key_value_heads : 1;
+    m->key_dim = gqa ? c->head_dim : c->kv_lora_rank + c->qk_rope_head_dim;
+    m->val_dim = gqa ? c->head_dim : c->kv_lora_rank;
+    m->dk = m->n_kv * m->key_dim;
+    m->dv = gqa ? m->n_kv * m->val_dim : 0;
     double scale = 1 / sqrt((double)m->qd);
     if (c->yarn.on && c->yarn.mscale_all_dim != 0) {
         double mscale = yarn_mscale(c->yarn.factor, c->yarn.mscale_all_dim);
         scale = scale * mscale * mscale;
     }
     m->attn_scale = (float)scale;
+}
+
+void model_init_as(struct model *m, const struct weights *w, const struct kernels *k,
+                   struct model_options options) {
+    const struct policy_config *c = &w->cfg;
+    *m = (struct model){.k = k, .w = w, .cfg = *c, .max_pos = options.max_pos,
+                        .dtype = options.dtype, .options = options};
+    attention_shape(m);
     rope_init(m);
     m->layer = mem_new((size_t)c->num_hidden_layers, sizeof *m->layer);
     for (int i = 0; i < c->num_hidden_layers; i++) layer_init(&m->layer[i], w, i);
@@ -228,11 +272,23 @@ void model_init(struct model *m, const struct weights *w, const struct kernels *
     m->embed = weights_at(w, embed);
     m->embed_grad = w->tensor[embed].offset;
     m->head = linear_of(w, c->tie_word_embeddings ? embed : weights_find(w, "lm_head.weight"));
-    struct placing count = {.trains = trains};
+    if (options.dtype == COMPUTE_BF16) {
+        each_linear(m, compute_in_bf16, NULL);
+        /* who is routed where is decided in f32 */
+        for (int i = 0; i < c->num_hidden_layers; i++) m->layer[i].router.bf16 = false;
+    }
+    struct placing count = placing_of(m);
     each_linear(m, place, &count);
-    m->slab = mem_new(count.used, sizeof *m->slab);
+    m->slab = mem_new(count.used + 1, sizeof *m->slab);
     model_pack(m, 1);
 }
+
+void model_init(struct model *m, const struct weights *w, const struct kernels *k,
+                int max_pos, bool trains) {
+    model_init_as(m, w, k, (struct model_options){max_pos, COMPUTE_F32, trains, true});
+}
+
+bool model_is_large(const struct model *m) { return m->w->n_data > SMALL_MODEL; }
 
 void model_clear(struct model *m) {
     for (int i = 0; m->layer && i < m->cfg.num_hidden_layers; i++) {
@@ -253,7 +309,8 @@ size_t model_active_params(const struct model *m) {
     for (int i = 0; i < c->num_hidden_layers; i++) {
         const struct layer *l = &m->layer[i];
         const struct linear *fixed[] = {&l->q_a, &l->q_b, &l->kv_a, &l->o, &l->router,
-                                        &l->dense.gate, &l->dense.up, &l->dense.down};
+                                        &l->dense.gate, &l->dense.up, &l->dense.down,
+                                        &l->k,          &l->v};
         for (size_t j = 0; j < sizeof fixed / sizeof *fixed; j++)
             n += (size_t)fixed[j]->in * (size_t)fixed[j]->out;
         n += (size_t)c->num_attention_heads * (size_t)c->kv_lora_rank *
@@ -268,16 +325,7 @@ size_t model_active_params(const struct model *m) {
 void model_rope(const struct model *m, int n, int pos, const float *x, size_t ldx, float *y,
                 size_t ldy, bool back) {
     int half = m->cfg.qk_rope_head_dim / 2;
-    const float *cs = m->rope_cos + (size_t)pos * (size_t)half;
-    const float *sn = m->rope_sin + (size_t)pos * (size_t)half;
-    int step = m->cfg.rope_interleave ? 2 : 1, other = m->cfg.rope_interleave ? 1 : half;
-    for (int i = 0; i < n; i++) {
-        const float *xi = x + (size_t)i * ldx;
-        float *yi = y + (size_t)i * ldy;
-        for (int j = 0; j < half; j++) {
-            float a = xi[j * step], b = xi[j * step + other], s = back ? -sn[j] : sn[j];
-            yi[j * step] = a * cs[j] - b * s;
-            yi[j * step + other] = b * cs[j] + a * s;
-        }
-    }
+    size_t at = (size_t)pos * (size_t)half;
+    m->k->rope(n, half, m->rope_cos + at, m->rope_sin + at, m->cfg.rope_interleave, back, x, ldx,
+               y, ldy);
 }

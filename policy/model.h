@@ -11,21 +11,8 @@
 #ifndef POLICY_MODEL_H
 #define POLICY_MODEL_H
 
-#include "policy/kernels.h"
+#include "policy/linear.h"
 #include "policy/weights.h"
-
-/* y[out] = W x[in]. The tensor is [out][in], or [in][out] when `by_input` (a slice of
- * kv_b_proj that is used the other way round). */
-struct linear {
-    int in, out;
-    const float *w; /* into the weights' slab, borrowed */
-    size_t ld;      /* floats between its rows */
-    bool by_input;
-    size_t grad; /* offset of w in a gradient slab */
-    float *fwd_mem, *bwd_mem;
-    struct panels fwd; /* [in][out], for y = x W^T */
-    struct panels bwd; /* [out][in], for dx = dy W */
-};
 
 struct norm {
     int n;
@@ -41,10 +28,11 @@ struct mlp {
 
 struct layer {
     struct norm input_norm, q_norm, kv_norm, post_norm;
-    struct linear q_a; /* used when q_lora_rank > 0; q_b is then [H qd][q_lora_rank] */
-    struct linear q_b; /* the plain q_proj [H qd][D] otherwise */
+    struct linear q_a; /* MLA, used when q_lora_rank > 0; q_b is then [H qd][q_lora_rank] */
+    struct linear q_b; /* the plain q_proj [H qd][D] otherwise, and of GQA */
     struct linear kv_a;
     struct linear *k_up, *v_up; /* [H] slices of kv_b_proj: nope -> r and r -> v, owned */
+    struct linear k, v;         /* GQA: [KV hd][D] */
     struct linear o;
     bool moe;
     struct mlp dense; /* the dense FFN, or the shared experts */
@@ -54,11 +42,23 @@ struct layer {
     struct mlp *expert; /* [E], owned */
 };
 
+struct model_options {
+    int max_pos; /* bounds the positions that will be asked for */
+    enum compute_dtype dtype;
+    bool trains, decodes;
+};
+
 struct model {
     const struct kernels *k;
     const struct weights *w; /* borrowed */
     struct policy_config cfg;
-    int dk, qd;
+    enum compute_dtype dtype;
+    int qd;
+    /* What attention sees: n_kv heads of keys, key_dim numbers each, and of values. A key
+     * row is dk = n_kv key_dim numbers. MLA in its absorbed form has one head of keys (latent
+     * and rotated key), whose first val_dim = kv_lora_rank numbers are the value: dv is 0,
+     * no values are kept. GQA keeps dv = n_kv val_dim numbers of values a row. */
+    int n_kv, key_dim, val_dim, dk, dv;
     float attn_scale;
     int max_pos;                 /* positions in the rope tables */
     float *rope_cos, *rope_sin;  /* [max_pos][qk_rope_head_dim / 2], owned */
@@ -68,11 +68,16 @@ struct model {
     const float *embed; /* [V][D], borrowed */
     size_t embed_grad;
     float *slab; /* packed weights, owned */
-    bool trains; /* bwd panels exist */
+    struct model_options options;
 };
 
-/* Lays out and packs. max_pos bounds the positions that will be asked for; `trains` also
- * packs what the backward needs. Caller ends it with model_clear; w must outlive it. */
+/* Lays out and packs. Large matrices are packed ahead for decoding only (the trainer packs
+ * them while it uses them), those of a small model for everything. Caller ends it with
+ * model_clear; w must outlive it. */
+void model_init_as(struct model *m, const struct weights *w, const struct kernels *k,
+                   struct model_options options);
+
+/* The same in f32, for decoding, and for training too when `trains`. */
 void model_init(struct model *m, const struct weights *w, const struct kernels *k,
                 int max_pos, bool trains);
 
@@ -80,6 +85,10 @@ void model_init(struct model *m, const struct weights *w, const struct kernels *
 void model_pack(struct model *m, int n_threads);
 
 void model_clear(struct model *m);
+
+/* Whether the packed weights outgrow a core's own cache, so that threads should walk them
+ * together. */
+bool model_is_large(const struct model *m);
 
 /* Parameters that touch one token: all but the embedding table and unrouted experts. */
 size_t model_active_params(const struct model *m);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "policy/attention.h"
 #include "policy/block.h"
 #include "policy/stage.h"
 
@@ -13,6 +14,8 @@ struct session_seq {
     int len, cap;
     bool prompt;
 };
+
+struct member;
 
 struct session {
     const struct model *m;
@@ -26,15 +29,27 @@ struct session {
     float *x[2], *xh; /* [max_rows][D] */
     int *pos;
     int *expert_at;
-    struct attn_job *job;
-    struct attn_scratch scratch;
+    struct member *member; /* [n_members], owned */
+    int n_members;
+};
+
+/* What each thread of the team has for itself. */
+struct member {
+    struct scratch scratch;
+    struct attn_scratch attn;
+    struct attn_job *job; /* [max_rows] */
+    int n_jobs;
 };
 
 static int panels_len(int cap) { return (cap + PANEL - 1) / PANEL * PANEL; }
 
-/* One layer's cache of a sequence: panels, rows, and what matmul reads behind them. */
+/* Floats of a cached row: values where they are not the keys', else keys. */
+static size_t row_width(const struct model *m) { return (size_t)(m->dv ? m->dv : m->dk); }
+
+/* One layer's cache of a sequence: keys in panels, values in rows, and what matmul reads
+ * behind them. */
 static size_t layer_floats(const struct model *m, int cap) {
-    return (size_t)(panels_len(cap) + cap) * (size_t)m->dk + PANEL;
+    return (size_t)panels_len(cap) * (size_t)m->dk + (size_t)cap * row_width(m) + PANEL;
 }
 
 static float *layer_panels(const struct session *s, const struct session_seq *q, int layer) {
@@ -65,9 +80,13 @@ static void make_pool(struct session *s) {
 }
 
 struct session *session_new(const struct model *m, struct session_size size) {
+    return session_new_team(m, size, 1);
+}
+
+struct session *session_new_team(const struct model *m, struct session_size size, int n_members) {
     struct session *s = mem_new(1, sizeof *s);
     const struct policy_config *c = &m->cfg;
-    *s = (struct session){.m = m, .size = size};
+    *s = (struct session){.m = m, .size = size, .n_members = n_members};
     make_pool(s);
     int k = c->first_k_dense_replace, L = c->num_hidden_layers, R = size.max_rows;
     if (k > 0) s->dense_mem = acts_new(&s->dense, m, 0, R);
@@ -77,18 +96,27 @@ struct session *session_new(const struct model *m, struct session_size size) {
     for (int i = 0; i < 2; i++) s->x[i] = mem_new(RD, sizeof(float));
     s->xh = mem_new(RD, sizeof(float));
     s->pos = mem_new((size_t)R, sizeof *s->pos);
-    s->job = mem_new((size_t)R, sizeof *s->job);
     s->expert_at = mem_new((size_t)(L * (c->n_routed_experts + 1)), sizeof *s->expert_at);
-    attn_scratch_reserve(&s->scratch, m, size.prompt_len + size.seq_len);
+    s->member = mem_new((size_t)n_members, sizeof *s->member);
+    for (int i = 0; i < n_members; i++) {
+        struct member *me = &s->member[i];
+        me->job = mem_new((size_t)R, sizeof *me->job);
+        scratch_init(&me->scratch);
+        attn_scratch_reserve(&me->attn, m, size.prompt_len + size.seq_len);
+    }
     return s;
 }
 
 void session_free(struct session *s) {
     if (!s) return;
+    for (int i = 0; i < s->n_members; i++) {
+        scratch_clear(&s->member[i].scratch);
+        attn_scratch_clear(&s->member[i].attn);
+        mem_free(s->member[i].job);
+    }
     void *owned[] = {s->cache, s->seq, s->dense_mem, s->moe_mem, s->work_mem, s->x[0],
-                     s->x[1],  s->xh,  s->pos,       s->job,     s->expert_at};
+                     s->x[1],  s->xh,  s->pos,       s->member,  s->expert_at};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
-    attn_scratch_clear(&s->scratch);
     mem_free(s);
 }
 
@@ -122,75 +150,124 @@ int session_len(const struct session_seq *q) {
 
 static struct attn_keys keys_of(const struct session *s, const struct session_seq *q, int layer,
                                 int n) {
-    return (struct attn_keys){layer_panels(s, q, layer), layer_rows(s, q, layer), n};
+    const float *panels = layer_panels(s, q, layer), *rows = layer_rows(s, q, layer);
+    return (struct attn_keys){panels, NULL, NULL, rows, n};
 }
 
-/* Copies the new rows' keys into the caches and lists what attends to what. */
+/* Copies the keys of the member's rows into the caches and lists what attends to what. */
 static void append_keys(struct session *s, const struct session_run *run, int n_runs, int layer,
-                        const float *key) {
-    size_t dk = (size_t)s->m->dk;
-    for (int i = 0; i < n_runs; i++) {
+                        const struct acts *a, struct rows mine, struct member *me) {
+    size_t dk = (size_t)s->m->dk, width = row_width(s->m);
+    const float *val = s->m->dv ? a->val : a->key;
+    int row = 0;
+    me->n_jobs = 0;
+    for (int i = 0; i < n_runs; row += run[i++].n) {
         struct session_seq *q = run[i].seq;
-        int n = run[i].n;
-        float *rows = layer_rows(s, q, layer);
-        memcpy(rows + (size_t)q->len * dk, key, (size_t)n * dk * sizeof *key);
-        attention_panels((int)dk, key, q->len, n, layer_panels(s, q, layer));
-        key += (size_t)n * dk;
-        struct attn_job *j = &s->job[i];
-        *j = (struct attn_job){.n_rows = n, .first = q->len};
-        j->own = keys_of(s, q, layer, q->len + n);
+        int from = row > mine.row ? row : mine.row, to = row + run[i].n;
+        if (to > mine.row + mine.n) to = mine.row + mine.n;
+        if (from >= to) continue;
+        int at = q->len + from - row, n = to - from;
+        memcpy(layer_rows(s, q, layer) + (size_t)at * width, val + (size_t)from * width,
+               (size_t)n * width * sizeof *val);
+        attention_panels((int)dk, a->key + (size_t)from * dk, at, n, layer_panels(s, q, layer));
+        struct attn_job *j = &me->job[me->n_jobs++];
+        *j = (struct attn_job){.n_rows = n, .first = at};
+        j->own = keys_of(s, q, layer, q->len + run[i].n);
         if (q->parent) j->prefix = keys_of(s, q->parent, layer, q->parent->len);
     }
 }
 
+static void attend(struct session *s, const struct session_run *run, int n_runs, int layer,
+                   const struct acts *a, const struct shard *shard, struct member *me) {
+    const struct model *m = s->m;
+    struct rows mine = shard_rows(shard);
+    size_t H = (size_t)m->cfg.num_attention_heads, row = (size_t)mine.row;
+    stage_enter(STAGE_ATTENTION);
+    append_keys(s, run, n_runs, layer, a, mine, me);
+    shard_sync(shard);
+    attention_forward(m, me->job, me->n_jobs, a->qt + row * H * (size_t)m->key_dim,
+                      a->o + row * H * (size_t)m->val_dim, &me->attn);
+    stage_enter(STAGE_NORM);
+}
+
 /* The rows' final hidden states end in the buffer it returns. */
 static const float *run_layers(struct session *s, const struct session_run *run, int n_runs,
-                               int rows) {
+                               const struct shard *shard, struct member *me) {
     const struct model *m = s->m;
-    struct shard shard = {.row = 0, .n = rows, .expert_at = s->expert_at};
     float *x = s->x[0], *out = s->x[1];
     for (int l = 0; l < m->cfg.num_hidden_layers; l++) {
-        struct acts *a = m->layer[l].moe ? &s->moe : &s->dense;
-        a->x = x;
-        block_project(m, l, a, &shard, s->pos);
-        stage_enter(STAGE_ATTENTION);
-        append_keys(s, run, n_runs, l, a->key);
-        attention_forward(m, s->job, n_runs, a->qt, a->o, &s->scratch);
-        stage_enter(STAGE_NORM);
-        block_attn_out(m, l, a, &shard);
-        block_ffn(m, l, a, &s->work, &shard, out);
+        struct acts a = m->layer[l].moe ? s->moe : s->dense;
+        a.x = x;
+        block_project(m, l, &a, &s->work, shard, s->pos);
+        attend(s, run, n_runs, l, &a, shard, me);
+        block_attn_out(m, l, &a, shard);
+        block_ffn(m, l, &a, &s->work, shard, out);
         float *t = x;
         x = out;
         out = t;
     }
+    shard_sync(shard);
     return x;
 }
 
-void session_forward(struct session *s, const struct session_run *run, int n_runs,
-                     float *logits) {
+/* Positions and embeddings of all rows; how many there are. */
+static int feed(struct session *s, const struct session_run *run, int n_runs, bool write) {
     const struct model *m = s->m;
-    size_t D = (size_t)m->cfg.hidden_size, V = (size_t)m->cfg.vocab_size;
+    size_t D = (size_t)m->cfg.hidden_size;
     int rows = 0;
-    stage_enter(STAGE_OTHER);
     for (int i = 0; i < n_runs; i++) {
         struct session_seq *q = run[i].seq;
         CHECK(run[i].n > 0 && rows + run[i].n <= s->size.max_rows);
         CHECK(q->len + run[i].n <= q->cap && session_len(q) + run[i].n <= m->max_pos);
-        for (int j = 0; j < run[i].n; j++, rows++) {
-            s->pos[rows] = session_len(q) + j;
-            memcpy(s->x[0] + (size_t)rows * D, m->embed + (size_t)run[i].id[j] * D,
+        for (int j = 0; write && j < run[i].n; j++) {
+            s->pos[rows + j] = session_len(q) + j;
+            memcpy(s->x[0] + (size_t)(rows + j) * D, m->embed + (size_t)run[i].id[j] * D,
                    D * sizeof(float));
         }
+        rows += run[i].n;
     }
-    const float *x = run_layers(s, run, n_runs, rows);
-    stage_enter(STAGE_HEAD);
-    int row = -1;
-    for (int i = 0; i < n_runs; i++) {
-        run[i].seq->len += run[i].n;
+    return rows;
+}
+
+/* The last rows of the member's share of the runs, normed. */
+static void last_rows(struct session *s, const struct session_run *run, int n_runs,
+                      const float *x, struct part part) {
+    const struct model *m = s->m;
+    size_t D = (size_t)m->cfg.hidden_size;
+    int from = n_runs * part.i / part.n, to = n_runs * (part.i + 1) / part.n, row = -1;
+    for (int i = 0; i < to; i++) {
         row += run[i].n;
-        if (logits) memcpy(s->xh + (size_t)i * D, x + (size_t)row * D, D * sizeof(float));
+        if (i >= from)
+            memcpy(s->xh + (size_t)i * D, x + (size_t)row * D, D * sizeof(float));
     }
-    if (!logits) return;
-    m->k->rmsnorm(n_runs, (int)D, s->xh, D, m->final_norm.w, m->final_norm.eps, s->xh, D, NULL);
-    m->k->matmul(n_runs, (int)V, (int)D, s->xh, D, 1, m->head.fwd, logits, V, false);
+    float *xh = s->xh + (size_t)from * D;
+    m->k->rmsnorm(to - from, (int)D, xh, D, m->final_norm.w, m->final_norm.eps, xh, D, NULL);
+}
+
+void session_forward_part(struct session *s, const struct session_run *run, int n_runs,
+                          float *logits, int member) {
+    const struct model *m = s->m;
+    struct member *me = &s->member[member];
+    struct shard shard = {.part = {member, s->n_members}, .expert_at = s->expert_at,
+                          .scratch = &me->scratch};
+    stage_enter(STAGE_OTHER);
+    shard.n = feed(s, run, n_runs, member == 0);
+    shard_sync(&shard);
+    const float *x = run_layers(s, run, n_runs, &shard, me);
+    stage_enter(STAGE_HEAD);
+    if (logits) {
+        size_t D = (size_t)m->cfg.hidden_size, V = (size_t)m->cfg.vocab_size;
+        last_rows(s, run, n_runs, x, shard.part);
+        shard_sync(&shard);
+        linear_forward(m->k, &m->head, n_runs, s->xh, D, logits, V, false, shard.part,
+                       &me->scratch);
+    }
+    for (int i = 0; member == 0 && i < n_runs; i++) run[i].seq->len += run[i].n;
+    shard_sync(&shard);
+}
+
+void session_forward(struct session *s, const struct session_run *run, int n_runs,
+                     float *logits) {
+    CHECK(s->n_members == 1);
+    session_forward_part(s, run, n_runs, logits, 0);
 }

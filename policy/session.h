@@ -1,7 +1,7 @@
 /* policy/session.h: timelines that grow token by token, over a cache of latents.
  *
- * A session is one thread's decoder: a pool of sequences whose keys it keeps (latent and
- * rotated key only, [dk] a position and layer). A sequence may continue a parent, whose
+ * A session is one thread's decoder: a pool of sequences whose keys it keeps (MLA: latent
+ * and rotated key only, [dk] a position and layer; GQA: keys and values). A sequence may continue a parent, whose
  * cache it reads and does not copy. Rows go through the same functions as in training
  * (block.h), so a log-probability drawn here is the one the trainer computes.
  */
@@ -18,6 +18,10 @@ struct session_seq;
 struct session_size {
     int n_prompts, prompt_len, n_seqs, seq_len, max_rows;
 };
+
+/* A session that a team of threads walks together: a large model's weights are then read
+ * once a step for all sequences. */
+struct session *session_new_team(const struct model *m, struct session_size size, int n_members);
 
 /* The model is borrowed and may be packed again between calls, when no sequence is open. */
 struct session *session_new(const struct model *m, struct session_size size);
@@ -44,5 +48,10 @@ struct session_run {
  * token. */
 void session_forward(struct session *s, const struct session_run *run, int n_runs,
                      float *logits);
+
+/* The same for a team: each of its threads, inside one parallel region of as many, calls it
+ * with the same arguments and its number. What it wrote may be read once it returns. */
+void session_forward_part(struct session *s, const struct session_run *run, int n_runs,
+                          float *logits, int member);
 
 #endif

@@ -30,6 +30,7 @@
 
 #define SIMD_N (16 / SIMD_W) /* native vectors in one vf */
 
+typedef uint16_t nh __attribute__((vector_size(SIMD_W * 2)));
 typedef float nf __attribute__((vector_size(SIMD_W * 4)));
 typedef int32_t ni __attribute__((vector_size(SIMD_W * 4)));
 typedef uint32_t nu __attribute__((vector_size(SIMD_W * 4)));
@@ -161,6 +162,59 @@ SIMD_FN struct vf vf_sqrt(struct vf a) {
 SIMD_FN struct vf vf_max(struct vf a, struct vf b) {
     SIMD_EACH(i) a.v[i] = nf_select(a.v[i] > b.v[i], a.v[i], b.v[i]);
     return a;
+}
+
+/* A pair of bf16 numbers stands in the 4 bytes of a lane: element 2i in the low half, 2i + 1
+ * in the high one. A bf16 dot is the chain acc + a[2i+1] b[2i+1], then + a[2i] b[2i], each
+ * a fused multiply-add, denormal operands and results taken as 0: what VDPBF16PS does.
+ * SIMD_FLUSH_MODE: the caller has set flush-to-zero in MXCSR. */
+#if defined(__AVX512BF16__) && SIMD_W == 16 && !defined(SIMD_PLAIN)
+#define SIMD_BF16_DOT 1
+#else
+#define SIMD_BF16_DOT 0
+#endif
+#if !SIMD_BF16_DOT && SIMD_W >= 8 && !defined(SIMD_PLAIN)
+#define SIMD_FLUSH_MODE 1
+#else
+#define SIMD_FLUSH_MODE 0
+#endif
+
+/* Denormals become 0 of their sign. */
+SIMD_FN nf nf_flush(nf a) {
+    ni tiny = ((ni)a & 0x7f800000) == 0;
+    return (nf)((ni)a & (~tiny | (ni)((nu)tiny << 31)));
+}
+
+SIMD_FN struct vf vf_flush(struct vf a) {
+    SIMD_EACH(i) a.v[i] = nf_flush(a.v[i]);
+    return a;
+}
+
+SIMD_FN nf nf_dot_bf16(nf a, nf b, nf acc) {
+#if SIMD_BF16_DOT
+    return (nf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b);
+#else
+    nf ah = (nf)((nu)a & 0xffff0000u), bh = (nf)((nu)b & 0xffff0000u);
+    nf al = (nf)((nu)a << 16), bl = (nf)((nu)b << 16);
+#if SIMD_FLUSH_MODE
+    return nf_fma(al, bl, nf_fma(ah, bh, acc));
+#else
+    return nf_flush(nf_fma(al, bl, nf_flush(nf_fma(ah, bh, acc))));
+#endif
+#endif
+}
+SIMD_FN struct vf vf_dot_bf16(struct vf a, struct vf b, struct vf acc) {
+    SIMD_EACH(i) acc.v[i] = nf_dot_bf16(a.v[i], b.v[i], acc.v[i]);
+    return acc;
+}
+
+/* To the nearest bf16, ties to even, in the low half of each lane. A denormal becomes 0 of
+ * its sign; NaN stays NaN. */
+SIMD_FN nu nf_to_bf16(nf x) {
+    nu u = (nu)nf_flush(x);
+    nu round = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    nu nan = (nu)((u & 0x7fffffffu) > 0x7f800000u);
+    return (nan & ((u >> 16) | 0x40u)) | (~nan & round);
 }
 
 /* The fixed tree: lanes 8 apart, then 4, 2, 1. */

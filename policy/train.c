@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "policy/block.h"
+#include "policy/attention.h"
+#include "policy/block_grad.h"
 #include "policy/stage.h"
 
-enum { LOGITS_MAX = 4 << 20 }; /* floats of logits in flight; more rows go in chunks */
+enum { LOGITS_MAX = 16 << 20 }; /* floats of logits in flight; more rows go in chunks */
 
 struct train_space {
     const struct model *m;
@@ -20,28 +21,34 @@ struct train_space {
     struct block_work work;
     void *work_mem;
     float *x_last, *dx[2]; /* [R][D] */
-    float *panels;         /* keys of all sequences of one layer */
+    float *panels;         /* keys, then values, of all sequences of one layer */
     size_t n_panels;
-    int *pos;       /* [R] */
+    int *pos, *seq_of; /* [R] */
+    int *pair;         /* [2 R] rows in pairs, -1 a row of zeros; bf16 only */
+    int n_pairs;       /* its entries */
     float *aux;     /* [R][E] */
     int *head_row;  /* [R] rows that have a target */
+    bool *second;   /* [R] of those: the second of a pair of its sequence */
     float *xh, *xhn, *dxhn, *rstd_h; /* their hidden states, normed, its gradient */
     float *tied; /* [V][D] the embedding's gradient where the head is tied to it */
+    bool *touched; /* [V] its rows that hold something */
     float *logits;
     int chunk; /* target rows whose logits are held at once */
     struct shard *shard;
     struct thread_state *thread;
-    struct grad_job *job; /* [n_threads][jobs_max] */
-    int jobs_max;
-    atomic_int *ticket; /* [L + 1] */
+    atomic_int *ticket, *head_ticket; /* [L], [chunks] */
+    int chunks_max;
     int64_t *load;      /* [L][E] */
 };
 
 struct thread_state {
-    struct attn_scratch scratch;
+    struct scratch scratch;
+    struct attn_scratch attn;
+    struct grad_list grads;
     struct attn_job *job; /* of its sequences */
     int n_jobs, jobs_cap;
     float *weight; /* [V] */
+    int *pair;     /* [2 chunk]; bf16 only */
 };
 
 /* One pass as all threads see it. */
@@ -70,8 +77,11 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
     t->x_last = mem_new(RD, sizeof(float));
     for (int i = 0; i < 2; i++) t->dx[i] = mem_new(RD, sizeof(float));
     t->pos = mem_new(R, sizeof *t->pos);
-    t->aux = mem_new(R * E, sizeof *t->aux);
+    t->seq_of = mem_new(R, sizeof *t->seq_of);
+    if (m->dtype == COMPUTE_BF16) t->pair = mem_new(2 * R, sizeof *t->pair);
+    t->aux = mem_new(R * E + 1, sizeof *t->aux);
     t->head_row = mem_new(R, sizeof *t->head_row);
+    t->second = mem_new(R, sizeof *t->second);
     t->xh = mem_new(RD, sizeof(float));
     t->xhn = mem_new(RD, sizeof(float));
     t->dxhn = mem_new(RD, sizeof(float));
@@ -79,18 +89,25 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
     t->chunk = LOGITS_MAX / c->vocab_size > 16 ? LOGITS_MAX / c->vocab_size : 16;
     if (t->chunk > max_rows) t->chunk = max_rows;
     t->logits = mem_new((size_t)t->chunk * V + PANEL, sizeof(float));
-    if (c->tie_word_embeddings)
+    if (c->tie_word_embeddings) {
         t->tied = mem_new(V * (size_t)c->hidden_size, sizeof(float));
+        t->touched = mem_new(V, sizeof *t->touched);
+    }
     t->shard = mem_new((size_t)n_threads, sizeof *t->shard);
     t->thread = mem_new((size_t)n_threads, sizeof *t->thread);
     for (int i = 0; i < n_threads; i++) {
+        struct thread_state *th = &t->thread[i];
+        scratch_init(&th->scratch);
+        grad_list_init(&th->grads, m, max_rows);
+        th->weight = mem_new(V, sizeof(float));
+        if (t->pair) th->pair = mem_new(2 * (size_t)t->chunk, sizeof *th->pair);
+        t->shard[i] = (struct shard){.part = PART_ALL, .scratch = &th->scratch};
         t->shard[i].expert_at = mem_new(L * (E + 1), sizeof(int));
-        t->thread[i].weight = mem_new(V, sizeof(float));
     }
-    t->jobs_max = block_grad_jobs_max(m, n_threads);
-    t->job = mem_new((size_t)(t->jobs_max * n_threads), sizeof *t->job);
     t->ticket = mem_new(L + 1, sizeof *t->ticket);
-    t->load = mem_new(L * E, sizeof *t->load);
+    t->chunks_max = max_rows / (t->chunk > 1 ? t->chunk - 1 : 1) + 2;
+    t->head_ticket = mem_new((size_t)t->chunks_max, sizeof *t->head_ticket);
+    t->load = mem_new(L * E + 1, sizeof *t->load);
     return t;
 }
 
@@ -99,13 +116,17 @@ void train_space_free(struct train_space *t) {
     for (int i = 0; i < t->m->cfg.num_hidden_layers; i++) mem_free(t->acts_mem[i]);
     for (int i = 0; i < t->n_threads; i++) {
         mem_free(t->shard[i].expert_at);
-        attn_scratch_clear(&t->thread[i].scratch);
+        scratch_clear(&t->thread[i].scratch);
+        attn_scratch_clear(&t->thread[i].attn);
+        grad_list_clear(&t->thread[i].grads);
         mem_free(t->thread[i].job);
         mem_free(t->thread[i].weight);
+        mem_free(t->thread[i].pair);
     }
     void *owned[] = {t->acts,     t->acts_mem, t->work_mem, t->x_last, t->dx[0],  t->dx[1],
                      t->panels,   t->pos,      t->aux,      t->head_row, t->xh,   t->xhn,
-                     t->dxhn,     t->rstd_h,   t->tied,   t->logits,   t->shard,  t->thread, t->job,
+                     t->dxhn,     t->rstd_h,   t->tied,   t->logits,   t->shard,  t->thread, t->pair,
+                     t->seq_of,   t->second,  t->head_ticket, t->touched,
                      t->ticket,   t->load};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     mem_free(t);
@@ -116,7 +137,7 @@ static bool is_family_start(const struct batch *b, int seq) { return b->seq[seq]
 /* Cost of a row: the model's products plus the keys it sees. */
 static double seq_cost(const struct model *m, const struct batch *b, int seq) {
     const struct batch_seq *q = &b->seq[seq];
-    double per_key = 2.0 * m->cfg.num_hidden_layers * m->cfg.num_attention_heads * m->dk;
+    double per_key = 2.0 * m->cfg.num_hidden_layers * m->cfg.num_attention_heads * m->key_dim;
     double keys = q->pos + 0.5 * q->n;
     return q->n * ((double)model_active_params(m) + per_key * keys);
 }
@@ -145,16 +166,16 @@ static void cut_shards(struct train_space *t, const struct batch *b) {
     }
 }
 
-/* Sequence i's keys: panels start at 32-position steps. */
-static size_t panels_of(const struct batch *b, const struct model *m, int seq) {
-    return (size_t)(b->seq[seq].n + PANEL - 1) / PANEL * PANEL * (size_t)m->dk;
+/* Sequence i's positions in the panels, which start at 32-position steps. */
+static size_t panel_positions(const struct batch *b, int seq) {
+    return (size_t)(b->seq[seq].n + PANEL - 1) / PANEL * PANEL;
 }
 
 static void reserve(struct train_space *t, const struct batch *b) {
     size_t panels = 0;
     int keys = 1;
     for (int i = 0; i < b->n_seqs; i++) {
-        panels += panels_of(b, t->m, i);
+        panels += panel_positions(b, i) * (size_t)(t->m->dk + t->m->dv);
         if (b->seq[i].pos + b->seq[i].n > keys) keys = b->seq[i].pos + b->seq[i].n;
     }
     if (panels > t->n_panels) {
@@ -164,7 +185,7 @@ static void reserve(struct train_space *t, const struct batch *b) {
     }
     for (int i = 0; i < t->n_threads; i++) {
         struct thread_state *th = &t->thread[i];
-        attn_scratch_reserve(&th->scratch, t->m, keys);
+        attn_scratch_reserve(&th->attn, t->m, keys);
         if (th->jobs_cap < b->n_seqs) {
             mem_free(th->job);
             th->job = mem_new((size_t)b->n_seqs, sizeof *th->job);
@@ -173,28 +194,48 @@ static void reserve(struct train_space *t, const struct batch *b) {
     }
 }
 
+/* A sequence's keys (and values) of one layer; `at` positions stand before it in the panels,
+ * the values' behind all keys'. */
+static struct attn_keys seq_keys(const struct train_space *t, const struct acts *a,
+                                 const struct batch_seq *q, size_t at, size_t all) {
+    size_t dk = (size_t)t->m->dk, dv = (size_t)t->m->dv, row = (size_t)q->row;
+    return attention_keys(t->m, t->panels + at * dk, a->key + row * dk,
+                          t->panels + all * dk + at * dv, a->val + row * dv, q->n);
+}
+
+static struct attn_grads seq_grads(const struct train_space *t, const struct batch_seq *q) {
+    size_t dk = (size_t)t->m->dk, dv = (size_t)t->m->dv, row = (size_t)q->row;
+    float *key = t->work.dkey + row * dk;
+    return (struct attn_grads){key, dv ? t->work.dval + row * dv : key};
+}
+
 /* The thread's attention jobs on one layer's keys; fills the panels of its sequences. */
-static void layer_jobs(const struct pass *p, int layer, int me, float *dkey) {
+static void layer_jobs(const struct pass *p, int layer, int me, bool backward) {
     struct train_space *t = p->t;
     const struct batch *b = p->b;
     const struct shard *s = &t->shard[me];
+    const struct acts *a = &t->acts[layer];
     struct thread_state *th = &t->thread[me];
-    size_t dk = (size_t)t->m->dk, at = 0, parent_at = 0;
+    size_t at = 0, parent_at = 0, all = 0;
+    for (int i = 0; i < b->n_seqs; i++) all += panel_positions(b, i);
     th->n_jobs = 0;
-    for (int i = 0; i < b->n_seqs; at += panels_of(b, t->m, i++)) {
+    for (int i = 0; i < b->n_seqs; at += panel_positions(b, i++)) {
         const struct batch_seq *q = &b->seq[i];
         if (q->parent < 0) parent_at = at;
         if (q->row < s->row || q->row >= s->row + s->n || q->n == 0) continue;
-        const float *key = t->acts[layer].key;
         struct attn_job *j = &th->job[th->n_jobs++];
-        *j = (struct attn_job){.n_rows = q->n};
-        j->own = (struct attn_keys){t->panels + at, key + (size_t)q->row * dk, q->n};
-        if (dkey) j->down = dkey + (size_t)q->row * dk;
-        attention_panels((int)dk, j->own.rows, 0, q->n, t->panels + at);
+        *j = (struct attn_job){.n_rows = q->n, .own = seq_keys(t, a, q, at, all)};
+        attention_panels(t->m->dk, j->own.rows, 0, q->n, t->panels + at * (size_t)t->m->dk);
+        if (backward) {
+            j->down = seq_grads(t, q);
+            if (t->m->dv)
+                attention_panels(t->m->dv, j->own.val_rows, 0, q->n,
+                                 t->panels + all * (size_t)t->m->dk + at * (size_t)t->m->dv);
+        }
         if (q->parent < 0) continue;
         const struct batch_seq *up = &b->seq[q->parent];
-        j->prefix = (struct attn_keys){t->panels + parent_at, key + (size_t)up->row * dk, up->n};
-        if (dkey) j->dprefix = dkey + (size_t)up->row * dk;
+        j->prefix = seq_keys(t, a, up, parent_at, all);
+        if (backward) j->dprefix = seq_grads(t, up);
     }
 }
 
@@ -207,19 +248,19 @@ static void forward_shard(const struct pass *p, int me) {
     const struct model *m = t->m;
     const struct shard *s = &t->shard[me];
     size_t D = (size_t)m->cfg.hidden_size, row = (size_t)s->row;
-    size_t H = (size_t)m->cfg.num_attention_heads, r = (size_t)m->cfg.kv_lora_rank;
+    size_t H = (size_t)m->cfg.num_attention_heads;
     stage_enter(STAGE_OTHER);
     for (int i = s->row; i < s->row + s->n; i++)
         memcpy(t->acts[0].x + (size_t)i * D, m->embed + (size_t)p->b->id[i] * D,
                D * sizeof(float));
     for (int l = 0; l < m->cfg.num_hidden_layers; l++) {
         struct acts *a = &t->acts[l];
-        block_project(m, l, a, s, t->pos);
+        block_project(m, l, a, &t->work, s, t->pos);
         stage_enter(STAGE_ATTENTION);
-        layer_jobs(p, l, me, NULL);
+        layer_jobs(p, l, me, false);
         attention_forward(m, t->thread[me].job, t->thread[me].n_jobs,
-                          a->qt + row * H * (size_t)m->dk, a->o + row * H * r,
-                          &t->thread[me].scratch);
+                          a->qt + row * H * (size_t)m->key_dim,
+                          a->o + row * H * (size_t)m->val_dim, &t->thread[me].attn);
         stage_enter(STAGE_NORM);
         block_attn_out(m, l, a, s);
         block_ffn(m, l, a, &t->work, s, layer_out(t, l));
@@ -259,18 +300,32 @@ static void aux_gradient(const struct pass *p, int layer, int me) {
 }
 
 /* All threads take tiles until none is left; every list is the same. */
-static void run_tiles(struct train_space *t, const struct grad_job *job, int n_jobs,
+static void run_tiles(struct train_space *t, int me, const struct grad_job *job, int n_jobs,
                       atomic_int *ticket) {
     int mine = atomic_fetch_add(ticket, 1), first = 0;
     for (int j = 0; j < n_jobs; j++) {
-        if (j > 0 && job[j - 1].more) continue;
-        int tiles = (job[j].M + GRAD_TILE - 1) / GRAD_TILE;
+        int tiles = grad_job_tiles(&job[j]);
         while (mine < first + tiles) {
-            block_grad_tile(t->m, &job[j], mine - first);
+            grad_job_tile(t->m->k, &job[j], mine - first, &t->thread[me].scratch);
             mine = atomic_fetch_add(ticket, 1);
         }
         first += tiles;
     }
+}
+
+static void attention_pass_back(const struct pass *p, int l, int me) {
+    struct train_space *t = p->t;
+    const struct model *m = t->m;
+    const struct shard *s = &t->shard[me];
+    struct block_work *w = &t->work;
+    size_t row = (size_t)s->row, n = (size_t)s->n, H = (size_t)m->cfg.num_attention_heads;
+    size_t dk = (size_t)m->dk, dv = (size_t)m->dv, qw = H * (size_t)m->key_dim;
+    memset(w->dkey + row * dk, 0, n * dk * sizeof(float));
+    if (dv) memset(w->dval + row * dv, 0, n * dv * sizeof(float));
+    layer_jobs(p, l, me, true);
+    attention_backward(m, t->thread[me].job, t->thread[me].n_jobs, t->acts[l].qt + row * qw,
+                       w->d_o + row * H * (size_t)m->val_dim, w->dqt + row * qw,
+                       &t->thread[me].attn);
 }
 
 static void backward_layer(const struct pass *p, int l, int me, const float *dout, float *dx) {
@@ -279,58 +334,109 @@ static void backward_layer(const struct pass *p, int l, int me, const float *dou
     const struct shard *s = &t->shard[me];
     struct acts *a = &t->acts[l];
     struct block_work *w = &t->work;
-    size_t row = (size_t)s->row, H = (size_t)m->cfg.num_attention_heads, dk = (size_t)m->dk;
     bool aux = p->aux_scale > 0 && m->layer[l].moe;
     stage_enter(STAGE_ROUTING);
     if (aux) aux_gradient(p, l, me);
     block_ffn_backward(m, l, a, w, s, dout, aux ? t->aux : NULL);
-    block_attn_out_backward(m, l, a, w, s);
+    block_attn_out_backward(m, l, w, s);
     stage_enter(STAGE_ATTENTION);
-    memset(w->dkey + row * dk, 0, (size_t)s->n * dk * sizeof(float));
-    layer_jobs(p, l, me, w->dkey);
-    attention_backward(m, t->thread[me].job, t->thread[me].n_jobs, a->qt + row * H * dk,
-                       w->d_o + row * H * (size_t)m->cfg.kv_lora_rank, w->dqt + row * H * dk,
-                       &t->thread[me].scratch);
+    attention_pass_back(p, l, me);
     stage_enter(STAGE_NORM);
     block_project_backward(m, l, a, w, s, t->pos, dx);
     stage_enter(STAGE_IDLE);
 #pragma omp barrier
     stage_enter(STAGE_MATMUL);
-    struct grad_job *job = t->job + (size_t)me * (size_t)t->jobs_max;
-    int n = block_grad_jobs(m, l, a, w, t->shard, t->n_threads, dout, p->grad, job);
-    run_tiles(t, job, n, &t->ticket[l]);
+    struct grad_list *g = &t->thread[me].grads;
+    g->grad = p->grad;
+    g->dense = t->pair;
+    g->n_dense = t->n_pairs;
+    block_grad_jobs(g, m, l, a, w, t->shard, t->n_threads, t->seq_of, dout);
+    run_tiles(t, me, g->job, g->n_jobs, &t->ticket[l]);
     stage_enter(STAGE_NORM);
     block_grad_norms(m, l, a, w, p->b->n_rows, me, t->n_threads, p->grad);
     stage_enter(STAGE_IDLE);
 #pragma omp barrier
 }
 
-/* Logits of target rows [c0, c1) of the chunk that starts at `first`, loss, and in their
- * place the gradient of the loss by logits. */
-static void head_rows(const struct pass *p, int me, int first, int c0, int c1) {
+/* Target rows [c0, c1): logits to loss, and in their place its gradient by logits. */
+static void loss_rows(const struct pass *p, int me, int first, int c0, int c1) {
     struct train_space *t = p->t;
-    const struct model *m = t->m;
-    int V = m->cfg.vocab_size;
-    size_t D = (size_t)m->cfg.hidden_size;
+    const struct kernels *k = t->m->k;
+    int V = t->m->cfg.vocab_size;
     float *x = t->logits + (size_t)(c0 - first) * (size_t)V;
-    m->k->matmul(c1 - c0, V, (int)D, t->xhn + (size_t)c0 * D, D, 1, m->head.fwd, x, (size_t)V,
-                 false);
     for (int c = c0; c < c1; c++, x += V) {
         struct sampler_row row = {.weight = t->thread[me].weight};
         int r = t->head_row[c], target = p->b->target[r];
-        sampler_row_fill(&row, m->k, p->s, x, V);
+        sampler_row_fill(&row, k, p->s, x, V);
         float logp = sampler_row_logp(&row, x, target);
-        float g = p->loss(p->ctx, r, logp, sampler_row_entropy(&row, m->k, x, V)) * row.inv_t;
+        float g = p->loss(p->ctx, r, logp, sampler_row_entropy(&row, k, x, V)) * row.inv_t;
         if (!p->grad) continue;
         float scale = (float)(-(double)g / row.sum);
-        for (int j = 0; j < V; j++) x[j] = row.weight[j] * scale;
+        k->scale_to(x, scale, row.weight, (size_t)V);
         x[target] += g;
     }
-    if (p->grad && c1 > c0)
-        m->k->matmul(c1 - c0, (int)D, V, t->logits + (size_t)(c0 - first) * (size_t)V,
-                     (size_t)V, 1, m->head.bwd, t->dxhn + (size_t)c0 * D, D, false);
 }
 
+/* In bf16 a sequence's targets are taken in pairs, and no chunk ends inside one. */
+static int list_head_pairs(struct train_space *t, int first, int size, int me) {
+    int *pair = t->thread[me].pair, n = 0;
+    for (int c = 0; c < size; c++) {
+        if (!t->second[first + c] && n % 2 == 1) pair[n++] = -1;
+        pair[n++] = c;
+    }
+    if (n % 2 == 1) pair[n++] = -1;
+    return n;
+}
+
+/* dW += dlogits^T x over `size` target rows from `first` on. */
+static struct grad_job head_job(const struct pass *p, int first, int size) {
+    struct train_space *t = p->t;
+    const struct linear *h = &t->m->head;
+    size_t D = (size_t)h->in;
+    return (struct grad_job){.M = h->out, .N = h->in, .K = size, .bf16 = h->bf16,
+                             .a = t->logits, .lda = (size_t)h->out,
+                             .b = t->xhn + (size_t)first * D, .ldb = D,
+                             .c = p->grad + h->grad, .ldc = h->ld};
+}
+
+/* A chunk of target rows: logits, losses, the hidden states' gradient, and by tiles the
+ * weights'. Threads share out the rows; where the head is large its columns, so that each
+ * walks (and packs) its part of the weights only. */
+static void head_chunk(const struct pass *p, int me, int first, int size, atomic_int *ticket) {
+    struct train_space *t = p->t;
+    const struct model *m = t->m;
+    size_t D = (size_t)m->cfg.hidden_size, V = (size_t)m->cfg.vocab_size;
+    struct scratch *s = &t->thread[me].scratch;
+    int T = t->n_threads, c0 = (int)((long)size * me / T), c1 = (int)((long)size * (me + 1) / T);
+    bool large = model_is_large(m);
+    struct part part = large ? (struct part){me, T} : PART_ALL;
+    int from = large ? 0 : c0, n = large ? size : c1 - c0;
+    float *x = t->xhn + (size_t)(first + from) * D, *logits = t->logits + (size_t)from * V;
+    linear_forward(m->k, &m->head, n, x, D, logits, V, false, part, s);
+    if (large) {
+#pragma omp barrier
+    }
+    loss_rows(p, me, first, first + c0, first + c1);
+    if (!p->grad) {
+#pragma omp barrier
+        return;
+    }
+    if (large) {
+#pragma omp barrier
+    }
+    linear_backward(m->k, &m->head, n, logits, V, t->dxhn + (size_t)(first + from) * D, D, false,
+                    part, s);
+#pragma omp barrier
+    struct grad_job job = head_job(p, first, size);
+    if (job.bf16) {
+        job.K = list_head_pairs(t, first, size, me);
+        job.a_row = job.b_row = t->thread[me].pair;
+    }
+    run_tiles(t, me, &job, 1, ticket);
+#pragma omp barrier
+}
+
+/* Gathers and norms the rows that have a target, then goes chunk by chunk. */
 static void head_pass(const struct pass *p, int me) {
     struct train_space *t = p->t;
     const struct model *m = t->m;
@@ -342,23 +448,11 @@ static void head_pass(const struct pass *p, int me) {
         memcpy(t->xh + (size_t)c * D, t->x_last + (size_t)t->head_row[c] * D, D * sizeof(float));
     m->k->rmsnorm(c1 - c0, (int)D, t->xh + (size_t)c0 * D, D, m->final_norm.w,
                   m->final_norm.eps, t->xhn + (size_t)c0 * D, D, t->rstd_h + c0);
-    stage_enter(STAGE_IDLE);
 #pragma omp barrier
-    for (int first = 0; first < n; first += t->chunk) {
-        int size = n - first < t->chunk ? n - first : t->chunk;
-        stage_enter(STAGE_HEAD);
-        head_rows(p, me, first, first + (int)((long)size * me / T),
-                  first + (int)((long)size * (me + 1) / T));
-        stage_enter(STAGE_IDLE);
-        if (!p->grad) continue;
-#pragma omp barrier
-        stage_enter(STAGE_HEAD);
-        struct grad_job job = {.M = m->head.out, .N = m->head.in, .K = size, .a = t->logits,
-                               .lda = (size_t)m->head.out, .b = t->xhn + (size_t)first * D,
-                               .ldb = D, .c = p->grad + m->head.grad, .ldc = m->head.ld};
-        for (int tile = me; tile * GRAD_TILE < job.M; tile += T) block_grad_tile(m, &job, tile);
-        stage_enter(STAGE_IDLE);
-#pragma omp barrier
+    for (int first = 0, size, i = 0; first < n; first += size, i++) {
+        size = n - first < t->chunk ? n - first : t->chunk;
+        if (first + size < n && t->second[first + size]) size--;
+        head_chunk(p, me, first, size, &t->head_ticket[i]);
     }
 }
 
@@ -385,10 +479,15 @@ static void head_backward(const struct pass *p, int me, float *dx) {
 }
 
 void train_finish(struct train_space *t, float *grad) {
-    size_t n = (size_t)t->m->cfg.vocab_size * (size_t)t->m->cfg.hidden_size;
     if (!t->tied || !grad) return;
-    t->m->k->add(grad + t->m->embed_grad, t->tied, n);
-    memset(t->tied, 0, n * sizeof *t->tied);
+    size_t D = (size_t)t->m->cfg.hidden_size;
+    for (int id = 0; id < t->m->cfg.vocab_size; id++) {
+        if (!t->touched[id]) continue;
+        float *row = t->tied + (size_t)id * D;
+        t->m->k->add(grad + t->m->embed_grad + (size_t)id * D, row, D);
+        memset(row, 0, D * sizeof *row);
+        t->touched[id] = false;
+    }
 }
 
 /* Rows of the table in batch order; each thread owns a slice of the columns. */
@@ -397,6 +496,7 @@ static void embed_backward(const struct pass *p, int me, const float *dx) {
     size_t D = (size_t)t->m->cfg.hidden_size, T = (size_t)t->n_threads;
     size_t c0 = D * (size_t)me / T, c1 = D * (size_t)(me + 1) / T;
     float *out = t->tied ? t->tied : p->grad + t->m->embed_grad;
+    for (int i = 0; t->tied && me == 0 && i < p->b->n_rows; i++) t->touched[p->b->id[i]] = true;
     for (int i = 0; i < p->b->n_rows; i++)
         t->m->k->add(out + (size_t)p->b->id[i] * D + c0,
                      dx + (size_t)i * D + c0, c1 - c0);
@@ -425,8 +525,8 @@ static void run_thread(const struct pass *p, int me) {
         size_t row = (size_t)s->row;
         m->k->rmsnorm(s->n, (int)D, t->x_last + row * D, D, m->final_norm.w, m->final_norm.eps,
                       t->xhn + row * D, D, NULL);
-        m->k->matmul(s->n, (int)V, (int)D, t->xhn + row * D, D, 1, m->head.fwd,
-                     p->out_logits + row * V, V, false);
+        linear_forward(m->k, &m->head, s->n, t->xhn + row * D, D, p->out_logits + row * V, V,
+                       false, PART_ALL, s->scratch);
         return;
     }
     head_pass(p, me);
@@ -441,21 +541,38 @@ static void count_load(struct train_space *t, int n_rows) {
             t->load[l * c->n_routed_experts + t->acts[l].expert[i]]++;
 }
 
+/* Notes where the rows of a sequence stand, which have targets, and what makes a pair. */
+static void list_rows(struct pass *p, int seq) {
+    struct train_space *t = p->t;
+    const struct batch_seq *q = &p->b->seq[seq];
+    int targets = 0;
+    for (int r = 0; r < q->n; r++) {
+        int row = q->row + r;
+        t->pos[row] = q->pos + r;
+        t->seq_of[row] = seq;
+        if (t->pair) t->pair[t->n_pairs++] = row;
+        if (!p->b->target || p->b->target[row] < 0) continue;
+        t->second[p->n_targets] = targets++ % 2 == 1;
+        t->head_row[p->n_targets++] = row;
+    }
+    if (t->pair && q->n % 2 == 1) t->pair[t->n_pairs++] = -1;
+}
+
 static void run(struct pass *p) {
     struct train_space *t = p->t;
     const struct batch *b = p->b;
     CHECK(b->n_rows <= t->max_rows && b->n_rows > 0);
-    CHECK(!p->grad || t->m->trains);
+    CHECK(!p->grad || t->m->options.trains);
+    t->n_pairs = 0;
     for (int i = 0; i < b->n_seqs; i++) {
         const struct batch_seq *q = &b->seq[i];
         CHECK(q->parent < i && q->pos + q->n <= t->m->max_pos);
-        for (int r = 0; r < q->n; r++) t->pos[q->row + r] = q->pos + r;
+        list_rows(p, i);
     }
-    for (int i = 0; i < b->n_rows; i++)
-        if (b->target && b->target[i] >= 0) t->head_row[p->n_targets++] = i;
     cut_shards(t, b);
     reserve(t, b);
     for (int l = 0; l <= t->m->cfg.num_hidden_layers; l++) atomic_store(&t->ticket[l], 0);
+    for (int i = 0; i < t->chunks_max; i++) atomic_store(&t->head_ticket[i], 0);
 #pragma omp parallel num_threads(t->n_threads)
     {
         CHECK(omp_get_num_threads() == t->n_threads);

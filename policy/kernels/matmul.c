@@ -1,14 +1,15 @@
-/* policy/kernels/matmul.c: the one matrix product.
+/* policy/kernels/matmul.c: the one matrix product, in f32 and in bf16 pairs.
  *
  * A tile of R rows by NV vectors of 16 columns is kept in registers while k runs; each
  * element is one chain of fused multiply-adds, so neither R, NV nor the vector width shows
  * in the result, and a chain cut in two (C stored, reloaded with add) has the same bits.
  * AVX-512 has 32 registers: 12 rows x 2 vectors. AVX2 has 16 of half the size: 6 x 1.
  * Few rows take more columns at once, so that enough chains are in flight (an FMA takes
- * 4 cycles and two start a cycle).
+ * 4 cycles and two start a cycle). In bf16 a step of k is a pair in the 4 bytes of a float,
+ * so that the layout and the walk are the same and only the step differs.
  *
- * Blocking: a row block (A_BYTES) stays in L2 while all panels pass over it; k is cut so
- * that a panel's piece stays in L1 while the rows pass over it.
+ * Blocking: a row block (A_FLOATS) stays in L2 while all panels pass over it; k is cut so
+ * that a panel's piece does too while the rows pass over it.
  */
 #include "policy/kernels/internal.h"
 #include "policy/simd.h"
@@ -18,8 +19,8 @@
 #else
 #define R_MAX 6
 #endif
-#define A_FLOATS (128 * 1024) /* 512 KiB */
-#define K_BLOCK 320           /* x 32 columns x 4 bytes = 40 KiB of a 48 KiB L1 */
+#define A_FLOATS (48 * 1024) /* 192 KiB */
+#define K_BLOCK 576          /* x 32 columns x 4 bytes = 72 KiB */
 
 struct tile {
     int K;
@@ -33,9 +34,18 @@ struct tile {
     bool add;
 };
 
+#define STEP_f32 vf_fma
+#define STEP_bf16 vf_dot_bf16
+#define START_f32(c) (c)
+#if SIMD_BF16_DOT || SIMD_FLUSH_MODE /* the step itself takes denormals as 0 */
+#define START_bf16(c) (c)
+#else
+#define START_bf16(c) vf_flush(c)
+#endif
+
 /* NV vectors of 16 columns starting at t->b; vector v stands in panel v / 2. */
-#define DEFINE_TILE(R, NV)                                                               \
-    static void tile_##R##x##NV(const struct tile *t) {                                  \
+#define DEFINE_TILE_AS(TYPE, R, NV)                                                               \
+    static __attribute__((noinline)) void TYPE##_##R##x##NV(const struct tile *t) {                                  \
         struct vf acc[R][NV];                                                            \
         const float *a = t->a;                                                           \
         const size_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;               \
@@ -46,6 +56,7 @@ struct tile {
             acc[i][v] = t->add && left > 0                                               \
                             ? vf_load_n(t->c + (size_t)i * t->ldc + 16 * v, left)        \
                             : vf_zero();                                                 \
+            acc[i][v] = START_##TYPE(acc[i][v]);                                                 \
         }                                                                                \
         for (int k = 0; k < t->K; k++) {                                                 \
             struct vf bv[NV];                                                            \
@@ -54,7 +65,7 @@ struct tile {
             _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) {                       \
                 struct vf av = vf_set1(a[(size_t)i * a_row]);                            \
                 _Pragma("GCC unroll 16") for (int v = 0; v < NV; v++) acc[i][v] =        \
-                    vf_fma(av, bv[v], acc[i][v]);                                        \
+                    STEP_##TYPE(av, bv[v], acc[i][v]);                                        \
             }                                                                            \
             a += a_col;                                                                  \
             b += b_row;                                                                  \
@@ -65,6 +76,8 @@ struct tile {
             if (left > 0) vf_store_n(t->c + (size_t)i * t->ldc + 16 * v, acc[i][v], left); \
         }                                                                                \
     }
+
+#define DEFINE_TILE(R, NV) DEFINE_TILE_AS(f32, R, NV) DEFINE_TILE_AS(bf16, R, NV)
 
 typedef void (*tile_fn)(const struct tile *);
 
@@ -96,14 +109,14 @@ DEFINE_TILE(12, 1)
 DEFINE_TILE(1, 8)
 DEFINE_TILE(2, 8)
 DEFINE_TILE(3, 8)
-static const tile_fn narrow[R_MAX + 1] = {
-    0,        tile_1x2, tile_2x2, tile_3x2,  tile_4x2,  tile_5x2, tile_6x2,
-    tile_7x2, tile_8x2, tile_9x2, tile_10x2, tile_11x2, tile_12x2};
+#define NARROW(T)                                                                        \
+    {0,       T##_1x2, T##_2x2, T##_3x2,  T##_4x2,  T##_5x2, T##_6x2,                        \
+     T##_7x2, T##_8x2, T##_9x2, T##_10x2, T##_11x2, T##_12x2}
 /* a last half panel: 16 columns or fewer */
-static const tile_fn half[R_MAX + 1] = {
-    0,        tile_1x1, tile_2x1, tile_3x1,  tile_4x1,  tile_5x1, tile_6x1,
-    tile_7x1, tile_8x1, tile_9x1, tile_10x1, tile_11x1, tile_12x1};
-static const tile_fn wide[4] = {0, tile_1x8, tile_2x8, tile_3x8};
+#define HALF(T)                                                                          \
+    {0,       T##_1x1, T##_2x1, T##_3x1,  T##_4x1,  T##_5x1, T##_6x1,                        \
+     T##_7x1, T##_8x1, T##_9x1, T##_10x1, T##_11x1, T##_12x1}
+#define WIDE(T) {0, T##_1x8, T##_2x8, T##_3x8}
 #define NARROW_COLS 32
 #define WIDE_COLS 128
 #define WIDE_MAX_ROWS 3
@@ -115,43 +128,49 @@ DEFINE_TILE(4, 1)
 DEFINE_TILE(5, 1)
 DEFINE_TILE(6, 1)
 DEFINE_TILE(1, 4)
-static const tile_fn narrow[R_MAX + 1] = {0,        tile_1x1, tile_2x1, tile_3x1,
-                                          tile_4x1, tile_5x1, tile_6x1};
-static const tile_fn wide[2] = {0, tile_1x4};
+#define NARROW(T) {0, T##_1x1, T##_2x1, T##_3x1, T##_4x1, T##_5x1, T##_6x1}
+#define HALF NARROW
+#define WIDE(T) {0, T##_1x4}
 #define NARROW_COLS 16
-#define half narrow
 #define WIDE_COLS 64
 #define WIDE_MAX_ROWS 1
 #endif
+
+/* The tiles of one type. */
+struct tiles {
+    tile_fn narrow[R_MAX + 1], half[R_MAX + 1], wide[WIDE_MAX_ROWS + 1];
+};
+static const struct tiles tiles_f32 = {NARROW(f32), HALF(f32), WIDE(f32)};
+static const struct tiles tiles_bf16 = {NARROW(bf16), HALF(bf16), WIDE(bf16)};
 
 static const float *panel_at(struct panels b, int col) {
     return b.data + (size_t)(col / PANEL) * b.panel_stride + (size_t)(col % PANEL);
 }
 
 /* All columns for at most WIDE_MAX_ROWS rows. */
-static void few_rows(int M, int N, struct panels b, struct tile t, float *c) {
+static void few_rows(const struct tiles *f, int M, int N, struct panels b, struct tile t, float *c) {
     int j = 0;
     for (; j + WIDE_COLS <= N; j += WIDE_COLS) {
         t.b = panel_at(b, j);
         t.c = c + j;
         t.n = WIDE_COLS;
-        wide[M](&t);
+        f->wide[M](&t);
     }
     for (; j < N; j += NARROW_COLS) {
         t.b = panel_at(b, j);
         t.c = c + j;
         t.n = N - j < NARROW_COLS ? N - j : NARROW_COLS;
-        narrow[M](&t);
+        f->narrow[M](&t);
     }
 }
 
 /* Rows [0, M) of a block against all columns, one piece of k. */
-static void row_block(int M, int N, struct panels b, struct tile t, float *c) {
+static void row_block(const struct tiles *f, int M, int N, struct panels b, struct tile t, float *c) {
     const float *a = t.a;
     for (int j = 0; j < N; j += NARROW_COLS) {
         t.b = panel_at(b, j);
         t.n = N - j < NARROW_COLS ? N - j : NARROW_COLS;
-        const tile_fn *tile = t.n <= 16 ? half : narrow;
+        const tile_fn *tile = t.n <= 16 ? f->half : f->narrow;
         for (int i = 0; i < M; i += R_MAX) {
             t.a = a + (size_t)i * t.a_row;
             t.c = c + (size_t)i * t.ldc + j;
@@ -160,15 +179,16 @@ static void row_block(int M, int N, struct panels b, struct tile t, float *c) {
     }
 }
 
-void K(k_matmul)(int M, int N, int Kd, const float *a, size_t a_row, size_t a_col,
-                 struct panels b, float *c, size_t ldc, bool add) {
+static void matmul(const struct tiles *f, int M, int N, int Kd, const float *a,
+                   size_t a_row, size_t a_col, struct panels b, float *c, size_t ldc,
+                   bool add) {
     struct tile t = {.a_row = a_row, .a_col = a_col, .b_row = b.row_stride,
                      .b_panel = b.panel_stride, .ldc = ldc};
     if (M <= WIDE_MAX_ROWS && M > 0) {
         t.K = Kd;
         t.a = a;
         t.add = add;
-        few_rows(M, N, b, t, c);
+        few_rows(f, M, N, b, t, c);
         return;
     }
     /* pieces of k of equal size, so that the last one is not a sliver */
@@ -183,8 +203,25 @@ void K(k_matmul)(int M, int N, int Kd, const float *a, size_t a_row, size_t a_co
             t.K = Kd - k < k_piece ? Kd - k : k_piece;
             t.a = a + (size_t)i * a_row + (size_t)k * a_col;
             t.add = add || k > 0;
-            row_block(M - i < rows ? M - i : rows, N, bk, t, c + (size_t)i * ldc);
+            row_block(f, M - i < rows ? M - i : rows, N, bk, t, c + (size_t)i * ldc);
             if (k_piece == 0) break;
         }
     }
+}
+
+void K(k_matmul)(int M, int N, int Kd, const float *a, size_t a_row, size_t a_col,
+                 struct panels b, float *c, size_t ldc, bool add) {
+    matmul(&tiles_f32, M, N, Kd, a, a_row, a_col, b, c, ldc, add);
+}
+
+void K(k_matmul_bf16)(int M, int N, int n_pairs, const float *a, size_t a_row, size_t a_col,
+                      struct panels b, float *c, size_t ldc, bool add) {
+#if SIMD_FLUSH_MODE
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero */
+#endif
+    matmul(&tiles_bf16, M, N, n_pairs, a, a_row, a_col, b, c, ldc, add);
+#if SIMD_FLUSH_MODE
+    _mm_setcsr(mode);
+#endif
 }

@@ -28,6 +28,19 @@ void K(k_rmsnorm)(int n, int D, const float *x, size_t ldx, const float *w, floa
     }
 }
 
+void K(k_norm_again)(int n, int D, const float *x, size_t ldx, const float *w,
+                     const float *rstd, float *y, size_t ldy) {
+    for (int i = 0; i < n; i++) {
+        const float *xi = x + (size_t)i * ldx;
+        float *yi = y + (size_t)i * ldy;
+        struct vf rv = vf_set1(rstd[i]);
+        EACH_VEC(j, D) {
+            struct vf v = vf_mul(vf_load_n(xi + j, D - j), rv);
+            vf_store_n(yi + j, vf_mul(v, vf_load_n(w + j, D - j)), D - j);
+        }
+    }
+}
+
 void K(k_rmsnorm_backward)(int n, int D, const float *x, size_t ldx, const float *w,
                            const float *rstd, const float *dy, size_t ldy, float *dx,
                            size_t lddx, bool add) {
@@ -50,18 +63,27 @@ void K(k_rmsnorm_backward)(int n, int D, const float *x, size_t ldx, const float
     }
 }
 
+/* Columns [j, j + 16 nv) of one pass over the rows. */
+SIMD_FN void dw_columns(int n, int nv, int left, const float *x, size_t ldx, const float *rstd,
+                        const float *dy, size_t ldy, float *dw) {
+    struct vf acc[4];
+    for (int v = 0; v < nv; v++) acc[v] = vf_load_n(dw + 16 * v, left - 16 * v);
+    for (int i = 0; i < n; i++) {
+        struct vf r = vf_set1(rstd[i]);
+        for (int v = 0; v < nv; v++) {
+            int m = left - 16 * v;
+            struct vf xv = vf_mul(vf_load_n(x + (size_t)i * ldx + 16 * v, m), r);
+            acc[v] = vf_fma(vf_load_n(dy + (size_t)i * ldy + 16 * v, m), xv, acc[v]);
+        }
+    }
+    for (int v = 0; v < nv; v++) vf_store_n(dw + 16 * v, acc[v], left - 16 * v);
+}
+
 void K(k_rmsnorm_dw)(int n, int c0, int c1, const float *x, size_t ldx, const float *rstd,
                      const float *dy, size_t ldy, float *dw) {
-    for (int j = c0; j < c1; j += 16) {
-        int left = c1 - j;
-        struct vf acc = vf_load_n(dw + j, left);
-        for (int i = 0; i < n; i++) {
-            struct vf xv = vf_mul(vf_load_n(x + (size_t)i * ldx + j, left),
-                                  vf_set1(rstd[i]));
-            acc = vf_fma(vf_load_n(dy + (size_t)i * ldy + j, left), xv, acc);
-        }
-        vf_store_n(dw + j, acc, left);
-    }
+    int j = c0;
+    for (; j + 64 <= c1; j += 64) dw_columns(n, 4, 64, x + j, ldx, rstd, dy + j, ldy, dw + j);
+    for (; j < c1; j += 16) dw_columns(n, 1, c1 - j, x + j, ldx, rstd, dy + j, ldy, dw + j);
 }
 
 void K(k_swiglu)(int n, int F, const float *g, const float *u, const float *scale,
@@ -79,7 +101,7 @@ void K(k_swiglu)(int n, int F, const float *g, const float *u, const float *scal
 
 /* silu'(g) = sig + g sig (1 - sig) */
 void K(k_swiglu_backward)(int n, int F, const float *g, const float *u, const float *scale,
-                          const float *dh, float *dg, float *du, float *dscale) {
+                          const float *dh, float *dg, float *du, float *h, float *dscale) {
     const struct vf one = vf_set1(1.0f);
     for (int i = 0; i < n; i++) {
         size_t o = (size_t)i * (size_t)F;
@@ -89,13 +111,38 @@ void K(k_swiglu_backward)(int n, int F, const float *g, const float *u, const fl
             struct vf gv = vf_load_n(g + o + j, m), uv = vf_load_n(u + o + j, m);
             struct vf d = vf_load_n(dh + o + j, m), sig = vf_sigmoid(gv);
             struct vf silu = vf_mul(gv, sig);
-            dot = vf_fma(d, vf_mul(silu, uv), dot);
+            struct vf y = vf_mul(silu, uv);
+            dot = vf_fma(d, y, dot);
             d = vf_mul(d, s);
             struct vf slope = vf_fma(silu, vf_sub(one, sig), sig);
             vf_store_n(dg + o + j, vf_mul(vf_mul(d, uv), slope), m);
             vf_store_n(du + o + j, vf_mul(d, silu), m);
+            vf_store_n(h + o + j, vf_mul(y, s), m);
         }
         if (scale) dscale[i] = vf_sum(dot);
+    }
+}
+
+void K(k_rope)(int n, int half, const float *cs, const float *sn, bool interleave, bool back,
+               const float *x, size_t ldx, float *y, size_t ldy) {
+    int step = interleave ? 2 : 1, other = interleave ? 1 : half;
+    for (int i = 0; i < n; i++) {
+        const float *xi = x + (size_t)i * ldx;
+        float *yi = y + (size_t)i * ldy;
+        int j = 0;
+        if (!interleave)
+            for (; j + 16 <= half; j += 16) {
+                struct vf a = vf_load(xi + j), b = vf_load(xi + half + j), c = vf_load(cs + j);
+                struct vf s = vf_load(sn + j);
+                if (back) s = vf_sub(vf_zero(), s);
+                vf_store(yi + j, vf_sub(vf_mul(a, c), vf_mul(b, s)));
+                vf_store(yi + half + j, vf_add(vf_mul(b, c), vf_mul(a, s)));
+            }
+        for (; j < half; j++) {
+            float a = xi[j * step], b = xi[j * step + other], s = back ? 0.0f - sn[j] : sn[j];
+            yi[j * step] = a * cs[j] - b * s;
+            yi[j * step + other] = b * cs[j] + a * s;
+        }
     }
 }
 
@@ -152,6 +199,30 @@ float K(k_weighted_sum)(const float *e, const float *x, int V, float max) {
     return vf_sum(sum);
 }
 
+void K(k_bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs) {
+    size_t width = ((size_t)K + 1) / 2;
+    for (int i = 0; i < n; i++) {
+        const float *xi = x + (size_t)i * ldx;
+        uint16_t *out = (uint16_t *)(pairs + (size_t)i * width);
+        if (K % 2) out[K] = 0;
+        int j = 0;
+        for (; j + SIMD_W <= K; j += SIMD_W) {
+            nh h = __builtin_convertvector(nf_to_bf16(nf_load(xi + j)), nh);
+            memcpy(out + j, &h, sizeof h);
+        }
+        for (; j < K; j++) out[j] = (uint16_t)nf_to_bf16(nf_set1(xi[j]))[0];
+    }
+}
+
+void K(k_bf16_pair)(int n, const float *lo, const float *hi, float *pairs) {
+    EACH_VEC(j, n) {
+        int left = n - j;
+        struct vf a = vf_load_n(lo + j, left), b = hi ? vf_load_n(hi + j, left) : vf_zero();
+        SIMD_EACH(i) a.v[i] = (nf)(nf_to_bf16(a.v[i]) | nf_to_bf16(b.v[i]) << 16);
+        vf_store_n(pairs + j, a, left);
+    }
+}
+
 void K(k_sigmoid)(const float *x, int n, float *y) {
     EACH_VEC(j, n) vf_store_n(y + j, vf_sigmoid(vf_load_n(x + j, n - j)), n - j);
 }
@@ -176,6 +247,14 @@ void K(k_scale)(float *y, float a, size_t n) {
     for (size_t j = 0; j < n; j += 16) {
         int m = n - j < 16 ? (int)(n - j) : 16;
         vf_store_n(y + j, vf_mul(vf_load_n(y + j, m), av), m);
+    }
+}
+
+void K(k_scale_to)(float *y, float a, const float *x, size_t n) {
+    struct vf av = vf_set1(a);
+    for (size_t j = 0; j < n; j += 16) {
+        int m = n - j < 16 ? (int)(n - j) : 16;
+        vf_store_n(y + j, vf_mul(vf_load_n(x + j, m), av), m);
     }
 }
 

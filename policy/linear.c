@@ -1,0 +1,246 @@
+/* policy/linear.c: see linear.h.
+ *
+ * Sizes: an A block and a B block of scratch fit the L2 of one core together. In bf16 a
+ * "step" of k is a pair, so that both types walk the same layout.
+ */
+#include "policy/linear.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+enum {
+    SCRATCH_A = 64 * 1024,  /* floats */
+    SCRATCH_B = 160 * 1024, /* floats */
+    K_PIECE = 768,          /* rows of a matrix packed at once while it is used */
+    K_LONGEST = 8192,       /* of a bf16 product, so that 12 rows fit SCRATCH_A */
+    TILE_M = 192,           /* of a weight gradient */
+    TILE_N = 288,
+    TILE_K = 320,           /* steps */
+    DIRECT_LD = 256,        /* rows so short are read where they stand */
+};
+
+void scratch_init(struct scratch *s) {
+    s->a = mem_new(SCRATCH_A, sizeof(float));
+    s->b = mem_new(SCRATCH_B + PANEL, sizeof(float));
+}
+
+void scratch_clear(struct scratch *s) {
+    mem_free(s->a);
+    mem_free(s->b);
+    *s = (struct scratch){0};
+}
+
+static int steps_of(bool bf16, int K) { return bf16 ? (K + 1) / 2 : K; }
+
+size_t linear_packed_size(const struct linear *l, int K, int N) {
+    return kernels_packed_size(steps_of(l->bf16, K), N);
+}
+
+/* --- packing ------------------------------------------------------------------------- */
+
+/* src [N][K]: row j is column j of the operand. */
+static void pack_by_column(const struct kernels *k, float *dst, const float *src, size_t ld,
+                           int K, int N, float *tmp) {
+    int steps = (K + 1) / 2;
+    for (int j = 0; j < N; j += PANEL) {
+        int cols = N - j < PANEL ? N - j : PANEL;
+        float *panel = dst + (size_t)(j / PANEL) * (size_t)steps * PANEL;
+        if (cols < PANEL) memset(panel, 0, (size_t)steps * PANEL * sizeof *panel);
+        for (int c = 0; c < cols; c++) {
+            k->bf16_rows(1, K, src + (size_t)(j + c) * ld, ld, tmp);
+            for (int p = 0; p < steps; p++) panel[(size_t)p * PANEL + (size_t)c] = tmp[p];
+        }
+    }
+}
+
+/* src [K][N] */
+static void pack_by_row(const struct kernels *k, float *dst, const float *src, size_t ld, int K,
+                        int N) {
+    int steps = (K + 1) / 2;
+    for (int j = 0; j < N; j += PANEL) {
+        int cols = N - j < PANEL ? N - j : PANEL;
+        float *panel = dst + (size_t)(j / PANEL) * (size_t)steps * PANEL;
+        if (cols < PANEL) memset(panel, 0, (size_t)steps * PANEL * sizeof *panel);
+        for (int p = 0; p < steps; p++) {
+            const float *lo = src + (size_t)(2 * p) * ld + j;
+            k->bf16_pair(cols, lo, 2 * p + 1 < K ? lo + ld : NULL, panel + (size_t)p * PANEL);
+        }
+    }
+}
+
+/* Packs B[K][N] as the products want it. by_column: src is [N][K]. */
+static struct panels pack(const struct kernels *k, bool bf16, float *dst, const float *src,
+                          size_t ld, int K, int N, bool by_column, float *tmp) {
+    if (!bf16) return kernels_pack(dst, src, ld, K, N, by_column);
+    if (by_column)
+        pack_by_column(k, dst, src, ld, K, N, tmp);
+    else
+        pack_by_row(k, dst, src, ld, K, N);
+    return kernels_packed(dst, steps_of(true, K));
+}
+
+void linear_pack(const struct kernels *k, struct linear *l, struct scratch *s) {
+    l->fwd = l->bwd = (struct panels){0};
+    if (l->fwd_mem)
+        l->fwd = pack(k, l->bf16, l->fwd_mem, l->w, l->ld, l->in, l->out, !l->by_input, s->a);
+    if (l->bwd_mem)
+        l->bwd = pack(k, l->bf16, l->bwd_mem, l->w, l->ld, l->out, l->in, l->by_input, s->a);
+}
+
+/* --- y = x B ------------------------------------------------------------------------- */
+
+/* B packed: f32 as it is, bf16 with x rounded block by block. */
+static void times_packed(const struct kernels *k, bool bf16, int n, int N, int K,
+                         const float *x, size_t ldx, struct panels b, float *y, size_t ldy,
+                         bool add, struct scratch *s) {
+    if (!bf16) {
+        k->matmul(n, N, K, x, ldx, 1, b, y, ldy, add);
+        return;
+    }
+    for (int k0 = 0; k0 < K; k0 += K_LONGEST) {
+        int kn = K - k0 < K_LONGEST ? K - k0 : K_LONGEST;
+        int steps = steps_of(true, kn), rows = SCRATCH_A / steps / 12 * 12;
+        for (int i = 0; i < n; i += rows) {
+            int m = n - i < rows ? n - i : rows;
+            k->bf16_rows(m, kn, x + (size_t)i * ldx + k0, ldx, s->a);
+            k->matmul_bf16(m, N, steps, s->a, (size_t)steps, 1, b, y + (size_t)i * ldy, ldy,
+                           add || k0 > 0);
+        }
+        b.data += (size_t)steps * b.row_stride;
+    }
+}
+
+/* B[K][N] as it stands in the weights, packed piece by piece. */
+static void times_plain(const struct kernels *k, const struct linear *l, int n, int N, int K,
+                        const float *x, size_t ldx, const float *w, bool by_column, float *y,
+                        size_t ldy, bool add, struct scratch *s) {
+    for (int k0 = 0; k0 < K; k0 += K_PIECE) {
+        int kn = K - k0 < K_PIECE ? K - k0 : K_PIECE;
+        int width = SCRATCH_B / steps_of(l->bf16, kn) / PANEL * PANEL;
+        for (int j = 0; j < N; j += width) {
+            int jn = N - j < width ? N - j : width;
+            const float *at = by_column ? w + (size_t)j * l->ld + k0
+                                        : w + (size_t)k0 * l->ld + j;
+            struct panels b = pack(k, l->bf16, s->b, at, l->ld, kn, jn, by_column, s->a);
+            times_packed(k, l->bf16, n, jn, kn, x + k0, ldx, b, y + j, ldy, add || k0 > 0, s);
+        }
+    }
+}
+
+/* The part's columns [*from, *to) of N, cut between panels. */
+static void columns(int N, struct part part, int *from, int *to) {
+    int panels = (N + PANEL - 1) / PANEL;
+    *from = panels * part.i / part.n * PANEL;
+    *to = panels * (part.i + 1) / part.n * PANEL;
+    if (*to > N) *to = N;
+}
+
+void linear_forward(const struct kernels *k, const struct linear *l, int n, const float *x,
+                    size_t ldx, float *y, size_t ldy, bool add, struct part part,
+                    struct scratch *s) {
+    int from, to;
+    columns(l->out, part, &from, &to);
+    if (n == 0 || from >= to) return;
+    if (!l->fwd.data) {
+        const float *w = l->by_input ? l->w + from : l->w + (size_t)from * l->ld;
+        times_plain(k, l, n, to - from, l->in, x, ldx, w, !l->by_input, y + from, ldy, add, s);
+        return;
+    }
+    struct panels b = l->fwd;
+    b.data += (size_t)(from / PANEL) * b.panel_stride;
+    times_packed(k, l->bf16, n, to - from, l->in, x, ldx, b, y + from, ldy, add, s);
+}
+
+void linear_backward(const struct kernels *k, const struct linear *l, int n, const float *dy,
+                     size_t ldy, float *dx, size_t ldx, bool add, struct part part,
+                     struct scratch *s) {
+    int from, to;
+    columns(l->in, part, &from, &to);
+    if (n == 0 || from >= to) return;
+    if (!l->bwd.data) {
+        const float *w = l->by_input ? l->w + (size_t)from * l->ld : l->w + from;
+        times_plain(k, l, n, to - from, l->out, dy, ldy, w, l->by_input, dx + from, ldx, add, s);
+        return;
+    }
+    struct panels b = l->bwd;
+    b.data += (size_t)(from / PANEL) * b.panel_stride;
+    times_packed(k, l->bf16, n, to - from, l->out, dy, ldy, b, dx + from, ldx, add, s);
+}
+
+/* --- weight gradients ---------------------------------------------------------------- */
+
+static int pieces(int n, int most) { return (n + most - 1) / most; }
+
+/* Piece i of n columns cut into equal pieces, multiples of `unit`. */
+static void cut(int n, int most, int unit, int i, int *from, int *size) {
+    int each = (n + pieces(n, most) - 1) / pieces(n, most);
+    each = (each + unit - 1) / unit * unit;
+    *from = i * each < n ? i * each : n;
+    *size = n - *from < each ? n - *from : each;
+}
+
+int grad_job_tiles(const struct grad_job *job) {
+    return pieces(job->M, TILE_M) * pieces(job->N, TILE_N);
+}
+
+static const float *row_of(const float *x, size_t ld, const int *row, int i) {
+    if (!row) return x + (size_t)i * ld;
+    return row[i] < 0 ? NULL : x + (size_t)row[i] * ld;
+}
+
+/* dst[step][ldd] = n columns of rows first.. of x; bf16: of pairs of rows. A panel is
+ * `stride` floats after the last one. */
+static void pack_rows(const struct kernels *k, bool bf16, const float *x, size_t ld,
+                      const int *row, int first, int steps, int n, float *dst, size_t ldd,
+                      size_t stride, int panel) {
+    for (int i = 0; i < steps; i++) {
+        int r = bf16 ? 2 * i : i;
+        const float *lo = row_of(x, ld, row, first + r);
+        const float *hi = bf16 ? row_of(x, ld, row, first + r + 1) : NULL;
+        float *d = dst + (size_t)i * ldd;
+        for (int j = 0; j < n; j += panel, d += stride) {
+            int m = n - j < panel ? n - j : panel;
+            if (bf16)
+                k->bf16_pair(m, lo + j, hi ? hi + j : NULL, d);
+            else
+                memcpy(d, lo + j, (size_t)m * sizeof *d);
+        }
+    }
+}
+
+void grad_job_tile(const struct kernels *k, const struct grad_job *job, int tile,
+                   struct scratch *s) {
+    int m0, m, n0, n, across = pieces(job->N, TILE_N);
+    cut(job->M, TILE_M, 12, tile / across, &m0, &m);
+    cut(job->N, TILE_N, PANEL, tile % across, &n0, &n);
+    if (m <= 0 || n <= 0) return;
+    bool a_direct = !job->bf16 && !job->a_row && job->lda <= DIRECT_LD;
+    bool b_direct = !job->bf16 && !job->b_row && job->ldb <= DIRECT_LD;
+    size_t wide = ((size_t)n + PANEL - 1) / PANEL * PANEL;
+    int steps = job->bf16 ? job->K / 2 : job->K, most = TILE_K;
+    if ((size_t)most * wide > SCRATCH_B) most = (int)(SCRATCH_B / wide);
+    for (int i = 0; i < steps; i += most) {
+        int sn = steps - i < most ? steps - i : most, first = job->bf16 ? 2 * i : i;
+        const float *a = s->a;
+        size_t a_col = (size_t)m;
+        struct panels b = {s->b, (size_t)sn * PANEL, PANEL};
+        if (a_direct) {
+            a = job->a + (size_t)first * job->lda + m0;
+            a_col = job->lda;
+        } else {
+            pack_rows(k, job->bf16, job->a + m0, job->lda, job->a_row, first, sn, m, s->a,
+                      (size_t)m, 0, m);
+        }
+        if (b_direct)
+            b = kernels_rows(job->b + (size_t)first * job->ldb + n0, job->ldb);
+        else
+            pack_rows(k, job->bf16, job->b + n0, job->ldb, job->b_row, first, sn, n, s->b,
+                      PANEL, b.panel_stride, PANEL);
+        float *c = job->c + (size_t)m0 * job->ldc + n0;
+        if (job->bf16)
+            k->matmul_bf16(m, n, sn, a, 1, a_col, b, c, job->ldc, true);
+        else
+            k->matmul(m, n, sn, a, 1, a_col, b, c, job->ldc, true);
+    }
+}

@@ -1,0 +1,77 @@
+/* policy/linear.h: a weight matrix and its three products: y = W x, dx = W^T dy, dW += dy x^T.
+ *
+ * Products are computed in f32 or in bf16 (operands rounded to bf16, sums in f32): see
+ * policy/kernels.h for the order of a sum, which nothing here changes. A matrix may be packed
+ * ahead (decoding, small models) or piece by piece while it is used (large ones): the same
+ * bits. Each thread brings its own scratch.
+ */
+#ifndef POLICY_LINEAR_H
+#define POLICY_LINEAR_H
+
+#include "policy/kernels.h"
+
+enum compute_dtype { COMPUTE_F32, COMPUTE_BF16 };
+
+/* Work memory of one thread, fixed in size. */
+struct scratch {
+    float *a, *b; /* owned */
+};
+void scratch_init(struct scratch *s);
+void scratch_clear(struct scratch *s);
+
+/* y[out] = W x[in]. The tensor is [out][in], or [in][out] when `by_input` (a slice of
+ * kv_b_proj that is used the other way round). */
+struct linear {
+    int in, out;
+    const float *w; /* into the weights' slab, borrowed */
+    size_t ld;      /* floats between its rows */
+    bool by_input;
+    bool bf16;
+    size_t grad; /* offset of w in a gradient slab */
+    float *fwd_mem, *bwd_mem; /* NULL: packed while used */
+    struct panels fwd;        /* [in][out], for y = x W^T */
+    struct panels bwd;        /* [out][in], for dx = dy W */
+};
+
+/* Floats of one packed direction: K rows to N columns. */
+size_t linear_packed_size(const struct linear *l, int K, int N);
+
+/* Packs what has memory. scratch may be that of any idle thread. */
+void linear_pack(const struct kernels *k, struct linear *l, struct scratch *s);
+
+/* What a thread does of a product: all columns, or its part of n_parts of them. */
+struct part {
+    int i, n;
+};
+#define PART_ALL ((struct part){0, 1})
+
+/* y[n][out] (+)= x[n][in] W^T */
+void linear_forward(const struct kernels *k, const struct linear *l, int n, const float *x,
+                    size_t ldx, float *y, size_t ldy, bool add, struct part part,
+                    struct scratch *s);
+/* dx[n][in] (+)= dy[n][out] W */
+void linear_backward(const struct kernels *k, const struct linear *l, int n, const float *dy,
+                     size_t ldy, float *dx, size_t ldx, bool add, struct part part,
+                     struct scratch *s);
+
+/* One weight gradient: c[M][N] += sum over K rows of a^T b, as tiles that any thread may
+ * take; an element is one chain over the rows in order. */
+struct grad_job {
+    int M, N, K;
+    bool bf16;
+    const float *a; /* its first M columns */
+    size_t lda;
+    const int *a_row; /* [K] which row of a is the k-th; NULL: k itself (f32 only) */
+    const float *b;   /* its first N columns, 32 floats behind the last are readable */
+    size_t ldb;
+    const int *b_row;
+    float *c;
+    size_t ldc;
+};
+/* In bf16 rows are taken in pairs: K is even, and row -1 stands for a row of zeros. */
+
+int grad_job_tiles(const struct grad_job *job);
+void grad_job_tile(const struct kernels *k, const struct grad_job *job, int tile,
+                   struct scratch *s);
+
+#endif
