@@ -95,7 +95,8 @@ static void carve_work(struct block_work *w, const struct model *m, size_t R, bo
     w->xn1 = floats(c, R, D);
     w->xn2 = floats(c, R, D);
     w->qan = floats(c, R, cfg->q_lora_rank);
-    w->h = floats(c, R, widest_dense(m));
+    w->h_width = widest_dense(m);
+    w->h = floats(c, R, w->h_width);
     if (moe) {
         w->he = floats(c, RT, cfg->moe_intermediate_size);
         w->xe = floats(c, RT, D);

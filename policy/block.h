@@ -44,6 +44,8 @@ struct block_work {
     float *xn1, *xn2;    /* [R][D] normed */
     float *qan;          /* [R][q_lora_rank] normed */
     float *h;            /* [R][F] hidden activations; first their gradient in backward */
+    int h_width;         /* the widest layer's F. Forwards of different layers may overlap in
+                            time: a shard's h starts at row h_width, row F in the backward */
     float *he;           /* [R T][Fe] likewise */
     float *xe;           /* [R T][D] rows gathered for their experts, or their gradients */
     float *ye;           /* [R T][D] experts' outputs, or gathered output gradients */

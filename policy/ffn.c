@@ -35,6 +35,7 @@ static void dense_forward(const struct model *m, const struct mlp *f, struct act
                           struct block_work *w, const struct shard *s, float *out) {
     size_t row = (size_t)s->row, D = (size_t)m->cfg.hidden_size, F = (size_t)f->width;
     const float *x = w->xn2 + row * D;
+    float *h = w->h + row * (size_t)w->h_width;
     stage_enter(STAGE_MATMUL);
     linear_forward(m->k, &f->gate, s->n, x, D, a->g + row * F, F, false, s->part, s->scratch);
     linear_forward(m->k, &f->up, s->n, x, D, a->u + row * F, F, false, s->part, s->scratch);
@@ -42,10 +43,11 @@ static void dense_forward(const struct model *m, const struct mlp *f, struct act
     stage_enter(STAGE_NORM);
     struct rows r = shard_rows(s);
     size_t at = (size_t)r.row * F;
-    m->k->swiglu(r.n, f->width, a->g + at, a->u + at, NULL, w->h + at);
+    m->k->swiglu(r.n, f->width, a->g + at, a->u + at, NULL,
+                 h + (size_t)(r.row - s->row) * F);
     shard_sync(s);
     stage_enter(STAGE_MATMUL);
-    linear_forward(m->k, &f->down, s->n, w->h + row * F, F, out + row * D, D, true, s->part,
+    linear_forward(m->k, &f->down, s->n, h, F, out + row * D, D, true, s->part,
                    s->scratch);
     shard_sync(s);
 }

@@ -412,6 +412,7 @@ static void head_chunk(const struct pass *p, int me, int first, int size, atomic
     struct part part = large ? (struct part){me, T} : PART_ALL;
     int from = large ? 0 : c0, n = large ? size : c1 - c0;
     float *x = t->xhn + (size_t)(first + from) * D, *logits = t->logits + (size_t)from * V;
+    stage_enter(STAGE_HEAD);
     linear_forward(m->k, &m->head, n, x, D, logits, V, false, part, s);
     if (large) {
 #pragma omp barrier

@@ -32,21 +32,28 @@ struct sample {
     char tail[STOP_TAIL]; /* [n_tail] its last text; may hold zeros */
 };
 
+/* One decoder: a thread of its own, or (large models) a team of all threads. What is not
+ * marked otherwise belongs to the leader, who plans while the others wait. */
 struct worker {
     struct session *session;
     struct group *group;   /* [max_batch] */
-    struct sample *active; /* [max_batch] in order of entry */
-    struct session_run *run;
-    float *logits, *weight;
+    struct sample *active; /* [max_batch] in order of entry; drawn for by parts */
+    bool *done;            /* [max_batch] whose last token has been drawn; by parts */
+    float *logits;         /* [max_batch][V] */
+    float *weight;         /* [team][V], a row a member */
     int n_active;
     struct group *filling; /* the one whose samples are entering */
+    struct session_run *run; /* the plan: what all feed next */
+    int n_runs;              /* 0: nothing is left */
+    bool prefill;
 };
 
 struct rollout {
     const struct model *m;
     const struct tokenizer *tok;
     int max_prompt, max_completion, max_batch, n_threads;
-    struct worker *worker; /* [n_threads] */
+    struct worker *worker; /* [n_workers] */
+    int n_workers, team;   /* threads of a worker */
     int *id;               /* slab of all traces */
     float *logp;
     size_t n_slab;
@@ -77,28 +84,33 @@ static double now_ms(void) {
 struct rollout *rollout_new(const struct model *m, const struct tokenizer *tok, int max_prompt,
                             int max_completion, int max_batch, int n_threads) {
     struct rollout *r = mem_new(1, sizeof *r);
-    *r = (struct rollout){m, tok, max_prompt, max_completion, max_batch, n_threads, 0, 0, 0, 0};
-    r->worker = mem_new((size_t)n_threads, sizeof *r->worker);
+    *r = (struct rollout){.m = m, .tok = tok, .max_prompt = max_prompt, .max_batch = max_batch,
+                          .max_completion = max_completion, .n_threads = n_threads};
+    r->team = model_is_large(m) ? n_threads : 1;
+    r->n_workers = n_threads / r->team;
+    r->worker = mem_new((size_t)r->n_workers, sizeof *r->worker);
     size_t B = (size_t)max_batch, V = (size_t)m->cfg.vocab_size;
-    for (int i = 0; i < n_threads; i++) {
+    for (int i = 0; i < r->n_workers; i++) {
         struct worker *w = &r->worker[i];
         struct session_size size = {max_batch, max_prompt, max_batch, max_completion,
                                     max_batch > max_prompt ? max_batch : max_prompt};
-        w->session = session_new(m, size);
+        w->session = session_new_team(m, size, r->team);
         w->group = mem_new(B, sizeof *w->group);
         w->active = mem_new(B, sizeof *w->active);
         w->run = mem_new(B, sizeof *w->run);
+        w->done = mem_new(B, sizeof *w->done);
         w->logits = mem_new(B * V, sizeof(float));
-        w->weight = mem_new(V, sizeof(float));
+        w->weight = mem_new((size_t)r->team * V, sizeof(float));
     }
     return r;
 }
 
 void rollout_free(struct rollout *r) {
     if (!r) return;
-    for (int i = 0; i < r->n_threads; i++) {
+    for (int i = 0; i < r->n_workers; i++) {
         struct worker *w = &r->worker[i];
         session_free(w->session);
+        mem_free(w->done);
         mem_free(w->group);
         mem_free(w->active);
         mem_free(w->run);
@@ -111,8 +123,8 @@ void rollout_free(struct rollout *r) {
     mem_free(r);
 }
 
-/* Takes the next prompt and prefills all of it but its last token, which each sample feeds
- * for itself. False when none is left. */
+/* Takes the next prompt and plans to prefill all of it but its last token, which each sample
+ * feeds for itself. False when none is left. */
 static bool next_group(struct job *j, struct worker *w) {
     int p = atomic_fetch_add(&j->next, 1);
     if (p >= j->n_prompts) return false;
@@ -123,8 +135,9 @@ static bool next_group(struct job *j, struct worker *w) {
     CHECK(g->prompt->n >= 1 && g->prompt->n <= j->r->max_prompt && g->left > 0);
     if (g->prompt->n > 1) {
         g->seq = session_open_prompt(w->session);
-        struct session_run run = {g->seq, g->prompt->id, g->prompt->n - 1};
-        session_forward(w->session, &run, 1, NULL);
+        w->run[0] = (struct session_run){g->seq, g->prompt->id, g->prompt->n - 1};
+        w->n_runs = 1;
+        w->prefill = true;
     }
     w->filling = g;
     return true;
@@ -163,11 +176,11 @@ static bool hits_stop(const struct job *j, struct sample *s, int id) {
 }
 
 /* Draws one token; true when the trace is complete. */
-static bool draw(const struct job *j, struct worker *w, struct sample *s, const float *logits) {
+static bool draw(const struct job *j, struct sample *s, const float *logits, float *weight) {
     struct trace *t = s->trace;
     double u = rng_uniform(&s->key, (uint32_t)t->n);
     int id = sampler_draw(j->r->m->k, &j->cfg->sampler, logits, j->r->m->cfg.vocab_size, u,
-                          w->weight, &t->logp[t->n]);
+                          weight, &t->logp[t->n]);
     t->id[t->n++] = s->next = id;
     t->finish = FINISH_LENGTH;
     if (id == tokenizer_eos(j->r->tok))
@@ -183,33 +196,63 @@ static void end_sample(struct worker *w, struct sample *s) {
     if (--s->group->left == 0 && s->group->seq) session_close(w->session, s->group->seq);
 }
 
-static void step(const struct job *j, struct worker *w) {
-    int V = j->r->m->cfg.vocab_size, kept = 0;
+/* Fills the batch and says what is to be fed: a prompt, or a token a sample. */
+static void plan(struct job *j, struct worker *w) {
+    w->n_runs = 0;
+    w->prefill = false;
+    while (!w->prefill && w->n_active < j->batch && (w->filling || next_group(j, w)))
+        if (!w->prefill) start_sample(j, w);
+    if (w->prefill) return;
     for (int i = 0; i < w->n_active; i++)
         w->run[i] = (struct session_run){w->active[i].seq, &w->active[i].next, 1};
-    session_forward(w->session, w->run, w->n_active, w->logits);
-    stage_enter(STAGE_SAMPLING);
-    for (int i = 0; i < w->n_active; i++) {
-        struct sample *s = &w->active[i];
-        if (draw(j, w, s, w->logits + (size_t)i * (size_t)V)) {
-            end_sample(w, s);
-        } else {
-            if (kept != i) w->active[kept] = *s;
-            kept++;
-        }
-    }
-    w->n_active = kept;
-    stage_enter(STAGE_OTHER);
+    w->n_runs = w->n_active;
 }
 
-static void work(struct job *j, struct worker *w) {
-    w->n_active = 0;
-    w->filling = NULL;
-    for (int i = 0; i < j->r->max_batch; i++) w->group[i].left = 0;
+/* The member's share of the batch draws. */
+static void draw_part(const struct job *j, struct worker *w, int me) {
+    size_t V = (size_t)j->r->m->cfg.vocab_size;
+    int from = w->n_active * me / j->r->team, to = w->n_active * (me + 1) / j->r->team;
+    for (int i = from; i < to; i++)
+        w->done[i] = draw(j, &w->active[i], w->logits + (size_t)i * V,
+                          w->weight + (size_t)me * V);
+}
+
+/* Finished samples leave; the others close up, in order. */
+static void sweep(struct worker *w) {
+    int kept = 0;
+    for (int i = 0; i < w->n_active; i++) {
+        if (w->done[i])
+            end_sample(w, &w->active[i]);
+        else if (kept++ != i)
+            w->active[kept - 1] = w->active[i];
+    }
+    w->n_active = kept;
+}
+
+/* Members of a team meet here; a thread alone passes. */
+static void meet(const struct rollout *r) {
+    if (r->team > 1) {
+#pragma omp barrier
+    }
+}
+
+static void work(struct job *j, struct worker *w, int me) {
+    struct rollout *r = j->r;
+    if (me == 0) {
+        w->n_active = 0;
+        w->filling = NULL;
+        for (int i = 0; i < r->max_batch; i++) w->group[i].left = 0;
+    }
     for (;;) {
-        while (w->n_active < j->batch && (w->filling || next_group(j, w))) start_sample(j, w);
-        if (w->n_active == 0) return;
-        step(j, w);
+        if (me == 0) plan(j, w);
+        meet(r);
+        if (w->n_runs == 0) return;
+        session_forward_part(w->session, w->run, w->n_runs, w->prefill ? NULL : w->logits, me);
+        stage_enter(STAGE_SAMPLING);
+        if (!w->prefill) draw_part(j, w, me);
+        meet(r);
+        if (!w->prefill && me == 0) sweep(w);
+        stage_enter(STAGE_OTHER);
     }
 }
 
@@ -236,12 +279,14 @@ void rollout_run(struct rollout *r, const struct rollout_config *cfg,
         n += prompt[i].n_samples;
     }
     place_traces(r, trace, n, cfg->max_completion_length);
-    int share = (n + r->n_threads - 1) / r->n_threads;
+    int share = (n + r->n_workers - 1) / r->n_workers;
     struct job j = {r, cfg, prompt, n_prompts, share < r->max_batch ? share : r->max_batch,
                     trace, first, 0};
 #pragma omp parallel num_threads(r->n_threads)
     {
-        work(&j, &r->worker[omp_get_thread_num()]);
+        int i = omp_get_thread_num();
+        CHECK(omp_get_num_threads() == r->n_threads);
+        work(&j, &r->worker[i / r->team], i % r->team);
         stage_enter(STAGE_IDLE);
     }
     stage_enter(STAGE_OTHER);

@@ -15,7 +15,7 @@
 const float kernels_sentinel = -12345.678f;
 
 int kernels_tables(const struct kernels *table[KERNELS_MAX]) {
-    static const char *const name[] = {"avx512", "avx2", "neon", "plain"};
+    static const char *const name[] = {"avx512bf16", "avx512", "avx2", "neon", "plain"};
     struct err err;
     int n = 0;
     for (int i = 0; i < KERNELS_MAX; i++)

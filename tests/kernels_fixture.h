@@ -6,7 +6,7 @@
 
 #include "policy/kernels.h"
 
-enum { KERNELS_GUARD = 40, KERNELS_MAX = 4 };
+enum { KERNELS_GUARD = 40, KERNELS_MAX = 5 };
 
 extern const float kernels_sentinel;
 

@@ -303,13 +303,18 @@ static size_t run_swiglu_backward(const struct kernels *k, int F, float *out) {
     float *g = kernels_filled(n, 23), *u = kernels_filled(n, 24),
           *dh = kernels_filled(n, 25);
     float scale[ROWS] = {0.5f, -3, 1};
-    k->swiglu_backward(ROWS, F, g, u, NULL, dh, out, out + n, NULL);
+    float *h = kernels_room(n), *again = kernels_room(n);
+    k->swiglu(ROWS, F, g, u, scale, h);
+    k->swiglu_backward(ROWS, F, g, u, NULL, dh, out, out + n, again, NULL);
     memcpy(out + 2 * n, g, n * sizeof *g);
     memcpy(out + 3 * n, u, n * sizeof *u);
-    k->swiglu_backward(ROWS, F, out + 2 * n, out + 3 * n, scale, dh, out + 2 * n,
-                       out + 3 * n, out + 4 * n);
-    float *owned[] = {g, u, dh};
-    for (int i = 0; i < 3; i++) mem_free(owned[i]);
+    memcpy(again, dh, n * sizeof *dh);
+    k->swiglu_backward(ROWS, F, out + 2 * n, out + 3 * n, scale, again, out + 2 * n,
+                       out + 3 * n, again, out + 4 * n);
+    assert_memory_equal(again, h, n * sizeof *h); /* what the forward had */
+    kernels_check_guard(again, n, "swiglu_backward's h");
+    float *owned[] = {g, u, dh, h, again};
+    for (int i = 0; i < 5; i++) mem_free(owned[i]);
     return 4 * n + ROWS;
 }
 
