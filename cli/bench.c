@@ -64,7 +64,7 @@ int cmd_bench(int argc, char **argv) {
         {"--threads", ARG_INT, &b.o.threads, 1, 256, .value_name = "N",
          .help = "threads (default: all processors)"},
         {"--isa", ARG_STRING, &b.o.isa, .value_name = "NAME",
-         .help = "auto, avx512, avx2, neon or plain"},
+         .help = "auto, avx512bf16, avx512, avx2, neon or plain"},
         {"--repeat", ARG_INT, &b.o.repeat, 1, BENCH_MAX_REPEAT, .value_name = "N",
          .help = "timed repetitions, after one that is not (default 3)"},
         {"--seq", ARG_INT, &b.o.seq, 1, 1 << 20, .value_name = "N",

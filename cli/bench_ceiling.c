@@ -96,6 +96,7 @@ struct product {
     const struct linear *l;
     int m;
     float *a, *c; /* of all threads */
+    struct scratch *scratch; /* [threads] */
 };
 
 static double product_part(const void *ctx, int thread, long rounds) {
@@ -103,8 +104,8 @@ static double product_part(const void *ctx, int thread, long rounds) {
     size_t at_a = (size_t)thread * ((size_t)p->m * (size_t)p->l->in + PANEL);
     size_t at_c = (size_t)thread * ((size_t)p->m * (size_t)p->l->out + PANEL);
     for (long i = 0; i < rounds; i++)
-        p->k->matmul(p->m, p->l->out, p->l->in, p->a + at_a, (size_t)p->l->in, 1, p->l->fwd,
-                     p->c + at_c, (size_t)p->l->out, false);
+        linear_forward(p->k, p->l, p->m, p->a + at_a, (size_t)p->l->in, p->c + at_c,
+                       (size_t)p->l->out, false, PART_ALL, &p->scratch[thread]);
     return 2.0 * p->m * p->l->in * p->l->out * (double)rounds;
 }
 
@@ -113,10 +114,13 @@ static void measure_shape(struct bench *b, const char *name, const struct linear
     for (int i = 0; i < b->n_shapes; i++)
         if (b->shape[i].m == m && b->shape[i].n == l->out && b->shape[i].k == l->in) return;
     if (l->in == 0 || b->n_shapes == BENCH_MAX_SHAPES) return;
-    struct product p = {b->e.k, l, m, NULL, NULL};
+    struct product p = {b->e.k, l, m, NULL, NULL, mem_new(T, sizeof *p.scratch)};
+    for (size_t i = 0; i < T; i++) scratch_init(&p.scratch[i]);
     p.a = mem_new(T * ((size_t)m * (size_t)l->in + PANEL), sizeof(float));
     p.c = mem_new(T * ((size_t)m * (size_t)l->out + PANEL), sizeof(float));
     double gflops = best_rate(b->e.n_threads, product_part, &p, 4) * 1e-9;
+    for (size_t i = 0; i < T; i++) scratch_clear(&p.scratch[i]);
+    mem_free(p.scratch);
     mem_free(p.a);
     mem_free(p.c);
     b->shape[b->n_shapes++] = (struct bench_shape){name, m, l->out, l->in, gflops};

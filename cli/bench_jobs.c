@@ -87,6 +87,7 @@ double bench_attention_width(const struct model *m) {
     const struct policy_config *c = &m->cfg;
     int absorbed = 2 * c->kv_lora_rank + c->qk_rope_head_dim;
     int expanded = c->qk_nope_head_dim + c->qk_rope_head_dim + c->v_head_dim;
+    if (m->dv > 0) absorbed = expanded; /* no latent to meet */
     return (double)c->num_hidden_layers * c->num_attention_heads *
            (absorbed < expanded ? absorbed : expanded);
 }
@@ -201,10 +202,11 @@ static void run_train(struct bench *b, struct bench_result *r) {
 
 static void run_decode(struct bench *b, struct bench_result *r) {
     double keys = b->o.prompt + (b->o.tokens - 1) / 2.0;
-    double cached = (double)b->e.m.cfg.num_hidden_layers * b->e.m.dk * keys;
+    double cached = (double)b->e.m.cfg.num_hidden_layers * (b->e.m.dk + b->e.m.dv) * keys;
     run_rollout(b, r, 1);
     bench_measure_bandwidth(b);
-    r->bytes = r->tokens * (b->o.bf16 ? 2 : 4) * ((double)model_active_params(&b->e.m) + cached);
+    r->bytes = r->tokens * ((b->o.bf16 ? 2 : 4) * (double)model_active_params(&b->e.m) +
+                            4 * cached);
 }
 
 void bench_run_job(struct bench *b, const char *job) {

@@ -75,8 +75,8 @@ static int check_lengths(const struct bench *b, struct err *err) {
 int bench_load(struct bench *b, struct err *err) {
     struct tokenizer *tok;
     struct policy_config cfg;
-    if (b->o.bf16)
-        return err_set(err, EX_CONFIG, "--dtype bf16: this engine computes in f32 only");
+    if (engine_set_dtype(&b->e, b->o.dtype, err) != 0) return -1;
+    b->e.trains_only = strcmp(b->o.job, "train") == 0;
     if (!b->o.model && read_config(b, &cfg, err) != 0) return -1;
     if (tokenizer_parse(&tok, no_eos, "hone bench", err) != 0) return -1;
     if (b->o.model) {

@@ -19,8 +19,23 @@ int engine_init(struct engine *e, const char *isa, int n_threads, struct err *er
     return kernels_find(&e->k, isa, err);
 }
 
+int engine_set_dtype(struct engine *e, const char *name, struct err *err) {
+    if (strcmp(name, "auto") != 0 && strcmp(name, "f32") != 0 && strcmp(name, "bf16") != 0)
+        return err_set(err, EX_CONFIG, "compute_dtype: must be auto, f32 or bf16, found '%.40s'",
+                       name);
+    bool bf16 = strcmp(name, "bf16") == 0 || (strcmp(name, "auto") == 0 && e->k->bf16_dot);
+    e->dtype = bf16 ? COMPUTE_BF16 : COMPUTE_F32;
+    return 0;
+}
+
+const char *engine_dtype_name(const struct engine *e) {
+    return e->dtype == COMPUTE_BF16 ? "bf16" : "f32";
+}
+
 static void pack(struct engine *e, bool trains) {
-    model_init(&e->m, &e->w, e->k, e->w.cfg.max_position_embeddings, trains);
+    struct model_options o = {e->w.cfg.max_position_embeddings, e->dtype, trains,
+                              !e->trains_only};
+    model_init_as(&e->m, &e->w, e->k, o);
 }
 
 int engine_load(struct engine *e, const char *dir, bool trains, struct err *err) {

@@ -15,11 +15,20 @@ struct engine {
     int n_threads;
     struct weights w;
     struct tokenizer *tok;
-    struct model m; /* borrows w */
+    enum compute_dtype dtype; /* f32 unless engine_set_dtype says otherwise */
+    bool trains_only;         /* packs nothing for decoding where that costs memory */
+    struct model m;           /* borrows w */
 };
 
 /* Picks the kernels ("auto" or a name) and checks the thread count (0: all processors). */
 MUST_USE int engine_init(struct engine *e, const char *isa, int n_threads, struct err *err);
+
+/* What to compute in: "f32", "bf16", or "auto": bf16 where the processor has its dot product.
+ * Before loading. EX_CONFIG on -1. */
+MUST_USE int engine_set_dtype(struct engine *e, const char *name, struct err *err);
+
+/* "f32" or "bf16", as recorded with a run. */
+const char *engine_dtype_name(const struct engine *e);
 
 /* Weights and tokenizer from a model folder; packs for decoding, for training too when
  * `trains`. On -1 engine_clear is still due. */

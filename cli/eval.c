@@ -92,7 +92,7 @@ int cmd_eval(int argc, char **argv) {
         {"--threads", ARG_INT, &o.threads, 1, 256, .value_name = "N",
          .help = "threads (default: all processors)"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",
-         .help = "auto, avx512, avx2, neon or plain"},
+         .help = "auto, avx512bf16, avx512, avx2, neon or plain"},
         {"--json", ARG_FLAG, &o.json, .help = "print one JSON object"},
     };
     const struct args args = {"eval", "measure how often a policy solves problems", arg,

@@ -84,7 +84,7 @@ int cmd_sample(int argc, char **argv) {
         {"--threads", ARG_INT, &o.threads, 1, 256, .value_name = "N",
          .help = "threads (default: all processors)"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",
-         .help = "auto, avx512, avx2, neon or plain"},
+         .help = "auto, avx512bf16, avx512, avx2, neon or plain"},
     };
     const struct args args = {"sample", "let a policy continue a prompt", arg,
                               sizeof arg / sizeof *arg, .notes = NULL};

@@ -97,7 +97,7 @@ int cmd_train(int argc, char **argv) {
         {"--threads", ARG_INT, &o.n_threads, 1, 256, .value_name = "N",
          .help = "threads (default: all processors); results do not depend on it"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",
-         .help = "auto, avx512, avx2, neon or plain; results do not depend on it"},
+         .help = "auto, avx512bf16, avx512, avx2, neon or plain; results do not depend on it"},
         {"--overwrite", ARG_FLAG, &o.overwrite, .help = "replace the run that is in DIR"},
     };
     const struct args args = {"train", "train a policy as an experiment says", arg,
