@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
@@ -80,17 +81,6 @@ int checkpoint_list(const char *dir, int *step, int max) {
     return n;
 }
 
-/* Removes the oldest step-N folders so that `keep` stay. */
-static int prune(const char *dir, int keep, struct err *err) {
-    int step[MAX_CHECKPOINTS], n = checkpoint_list(dir, step, MAX_CHECKPOINTS), rc = 0;
-    for (int i = keep; i < n && rc == 0; i++) {
-        char path[PATH_MAX];
-        rc = checkpoint_path(path, sizeof path, dir, step[i], err);
-        if (rc == 0) rc = checkpoint_remove_tree(path, err);
-    }
-    return rc;
-}
-
 /* ---- reading back ---- */
 
 static int load_state(const char *path, struct optimizer *o, float *m, float *v, int64_t *t,
@@ -148,18 +138,98 @@ int checkpoint_load(const char *dir, int step, uint64_t hash, const struct weigh
 
 /* ---- writing ---- */
 
+/* Reads n floats of the file back, from the disk and not from what is cached of it. */
+static int verify_f32(const struct safetensors *st, const char *name, const float *want, size_t n,
+                      struct err *err) {
+    const struct safetensors_tensor *t = safetensors_find(st, name);
+    size_t chunk = n < 1 << 20 ? n : 1 << 20;
+    if (!t || t->n != n)
+        return err_set(err, EX_IOERR, "%s: tensor '%s' was not written whole", st->file[0].path,
+                       name);
+    float *got = mem_new(chunk, sizeof *got);
+    int rc = 0;
+    for (size_t at = 0; at < n && rc == 0; at += chunk) {
+        size_t m = n - at < chunk ? n - at : chunk;
+        rc = safetensors_read_f32(st, t, at, m, got, err);
+        if (rc == 0 && memcmp(got, want + at, m * sizeof *got) != 0)
+            rc = err_set(err, EX_IOERR, "%s: tensor '%s' reads back other than it was written",
+                         st->file[0].path, name);
+    }
+    mem_free(got);
+    return rc;
+}
+
+static int open_uncached(struct safetensors *st, const char *path, struct err *err) {
+    if (safetensors_open(st, path, err) != 0) return -1;
+    posix_fadvise(st->file[0].fd, 0, 0, POSIX_FADV_DONTNEED);
+    return 0;
+}
+
+static int verify(const char *dir, const struct weights *w, const struct optimizer *o,
+                  struct err *err) {
+    char path[PATH_MAX];
+    struct safetensors st = {0};
+    if (file_join(path, sizeof path, dir, "model.safetensors", err) != 0) return -1;
+    if (open_uncached(&st, path, err) != 0) return -1;
+    int rc = 0;
+    for (int i = 0; i < w->n_tensors && rc == 0; i++) {
+        size_t n = (size_t)w->tensor[i].rows * (size_t)w->tensor[i].cols;
+        rc = verify_f32(&st, w->tensor[i].name, weights_at(w, i), n, err);
+    }
+    safetensors_close(&st);
+    if (rc != 0 || !o) return rc;
+    if (file_join(path, sizeof path, dir, "optimizer.safetensors", err) != 0) return -1;
+    if (open_uncached(&st, path, err) != 0) return -1;
+    rc = verify_f32(&st, "m", o->m, o->n_data, err);
+    if (rc == 0) rc = verify_f32(&st, "v", o->v, o->n_data, err);
+    safetensors_close(&st);
+    return rc;
+}
+
+/* The rename must be on the disk before an older checkpoint is removed. */
+static int sync_folder(const char *dir, struct err *err) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd >= 0 && fsync(fd) == 0 ? 0 : err_errno(err, EX_IOERR, "sync %s", dir);
+    if (fd >= 0) close(fd);
+    return rc;
+}
+
+static int put_in_place(const char *tmp, const char *path, struct err *err) {
+    if (rename(tmp, path) == 0) return 0;
+    if (errno != EEXIST && errno != ENOTEMPTY)
+        return err_errno(err, EX_IOERR, "rename %s to %s", tmp, path);
+    /* one of that step is there: it goes only once the new one has its name */
+    if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE) != 0)
+        return err_errno(err, EX_IOERR, "exchange %s and %s", tmp, path);
+    return checkpoint_remove_tree(tmp, err);
+}
+
 int checkpoint_save(const char *dir, int step, const struct weights *w,
-                    const struct tokenizer *tok, const struct optimizer *o, int keep,
-                    struct err *err) {
-    char folder[PATH_MAX], tmp[PATH_MAX], path[PATH_MAX], name[32];
-    snprintf(name, sizeof name, "step-%d", step);
+                    const struct tokenizer *tok, const struct optimizer *o, struct err *err) {
+    char folder[PATH_MAX], tmp[PATH_MAX], path[PATH_MAX];
+    struct err ignored;
     if (file_join(folder, sizeof folder, dir, "checkpoints", err) != 0 ||
         file_join(tmp, sizeof tmp, folder, "unfinished", err) != 0 ||
-        file_join(path, sizeof path, folder, name, err) != 0 ||
-        file_mkdirs(folder, err) != 0 || checkpoint_remove_tree(tmp, err) != 0)
+        checkpoint_path(path, sizeof path, dir, step, err) != 0)
         return -1;
-    if (folder_save(w, tok, tmp, err) != 0 || save_optimizer(tmp, o, err) != 0) return -1;
-    if (checkpoint_remove_tree(path, err) != 0) return -1;
-    if (rename(tmp, path) != 0) return err_errno(err, EX_IOERR, "rename %s to %s", tmp, path);
-    return keep > 0 ? prune(dir, keep, err) : 0;
+    if (file_exists(path) && verify(path, w, o, &ignored) == 0) return 0;
+    if (file_mkdirs(folder, err) != 0 || checkpoint_remove_tree(tmp, err) != 0) return -1;
+    if (folder_save(w, tok, tmp, err) != 0 || (o && save_optimizer(tmp, o, err) != 0) ||
+        verify(tmp, w, o, err) != 0)
+        return -1;
+    if (put_in_place(tmp, path, err) != 0) return -1;
+    return sync_folder(folder, err);
+}
+
+int checkpoint_prune(const char *dir, int keep_last, int keep_every, int needed,
+                     struct err *err) {
+    int step[MAX_CHECKPOINTS], n = checkpoint_list(dir, step, MAX_CHECKPOINTS), rc = 0;
+    for (int i = keep_last; keep_last > 0 && i < n && rc == 0; i++) {
+        char path[PATH_MAX];
+        if (step[i] == 0 || step[i] == needed) continue;
+        if (keep_every > 0 && step[i] % keep_every == 0) continue;
+        rc = checkpoint_path(path, sizeof path, dir, step[i], err);
+        if (rc == 0) rc = checkpoint_remove_tree(path, err);
+    }
+    return rc;
 }

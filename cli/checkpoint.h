@@ -6,11 +6,17 @@
 #include "policy/weights.h"
 #include "rl/optimizer.h"
 
-/* Writes DIR/checkpoints/step-N (a model folder plus optimizer.safetensors) under another
- * name and renames it; then removes the oldest beyond `keep` (0: keeps all). */
+/* Writes DIR/checkpoints/step-N, a model folder, plus optimizer.safetensors unless o is NULL:
+ * under another name, read back and compared, then renamed. One that is there and holds the
+ * same is left alone; another one of that step goes last. */
 MUST_USE int checkpoint_save(const char *dir, int step, const struct weights *w,
-                             const struct tokenizer *tok, const struct optimizer *o, int keep,
+                             const struct tokenizer *tok, const struct optimizer *o,
                              struct err *err);
+
+/* Removes what is beyond the newest keep_last (0: nothing), but not the start (step 0), not
+ * those of every keep_every-th step (0: none), and not the one of step `needed`. */
+MUST_USE int checkpoint_prune(const char *dir, int keep_last, int keep_every, int needed,
+                              struct err *err);
 
 /* The steps that DIR has checkpoints of, newest first, into step[max]; returns how many. */
 int checkpoint_list(const char *dir, int *step, int max);

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "policy/folder.h"
 
-enum { MAX_BATCH = 128, MAX_THREADS = 256 };
+enum { MAX_THREADS = 256 };
 
 int engine_init(struct engine *e, const char *isa, int n_threads, struct err *err) {
     *e = (struct engine){0};
@@ -111,5 +111,5 @@ int engine_default_completion(const struct engine *e) {
 struct rollout *engine_rollout(const struct engine *e, int max_prompt, int max_completion,
                                long n) {
     return rollout_new(&e->m, e->tok, max_prompt, max_completion,
-                       n < MAX_BATCH ? (int)n : MAX_BATCH, e->n_threads);
+                       n < ENGINE_MAX_BATCH ? (int)n : ENGINE_MAX_BATCH, e->n_threads);
 }

@@ -10,6 +10,9 @@
 #include "policy/tokenizer.h"
 #include "rollout/rollout.h"
 
+/* Sequences that one thread decodes at a time. */
+enum { ENGINE_MAX_BATCH = 128 };
+
 struct engine {
     const struct kernels *k;
     int n_threads;

@@ -89,7 +89,9 @@ struct experiment {
     } eval;
     struct {
         int save_steps;       /* checkpoint every N steps; 0: stage ends only */
-        int save_total_limit; /* keep the newest N; 0: all */
+        int keep_last;        /* keep the newest N; 0: all */
+        int keep_every;       /* and those of every Nth step of the run; 0: none */
+        int commit_prompts;   /* groups drawn and committed together; 0: chosen */
     } checkpoint;
     struct experiment_stage stage[EXPERIMENT_MAX_STAGES];
     int n_stages;

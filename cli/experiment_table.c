@@ -76,8 +76,12 @@ static const struct field EVAL[] = {
 static const struct field CHECKPOINT[] = {
     {"save_steps", FIELD_INT, AT(experiment, checkpoint.save_steps), 0, MAX_INT, "0",
      .help = "every N steps; 0: at stage ends"},
-    {"save_total_limit", FIELD_INT, AT(experiment, checkpoint.save_total_limit), 0,
-     MAX_INT, "0", .help = "keep the newest N; 0: keep all"},
+    {"keep_last", FIELD_INT, AT(experiment, checkpoint.keep_last), 0, MAX_INT, "0",
+     .help = "keep the newest N; 0: keep all"},
+    {"keep_every", FIELD_INT, AT(experiment, checkpoint.keep_every), 0, MAX_INT, "0",
+     .help = "and those of every Nth step of the run; 0: none"},
+    {"commit_prompts", FIELD_INT, AT(experiment, checkpoint.commit_prompts), 0, MAX_INT,
+     "0", .help = "prompts of a step drawn and committed together; 0: chosen"},
 };
 
 static const struct field STAGE[] = {

@@ -59,6 +59,7 @@ static void take_episode(const struct db_episode *e, struct harvest *h, int k) {
     h->reward[k] = h->scorable[k] ? e->reward : 0;
     h->adv[k] = isnan(e->advantage) ? 0 : e->advantage;
     h->score_ms[k] = e->score_ms;
+    h->episode[k] = e->id;
     h->tokens += t->n;
     h->truncated += t->finish == FINISH_LENGTH;
 }

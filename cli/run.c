@@ -1,20 +1,18 @@
 /* cli/run.c: opens a run: everything is read and checked before the first file is made. */
 #include "cli/run.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "cli/checkpoint.h"
-#include "cli/version.h"
+#include "cli/resume.h"
+#include "cli/run_folder.h"
 
 enum { MAX_ROWS = 1 << 28 }; /* of one pass */
 
@@ -44,7 +42,7 @@ static int open_problems(struct run *r, struct err *err) {
             return err_set(err, EX_CONFIG, "problems.eval: '%s' is endless, give it n=",
                            r->x.problems.eval);
     }
-    for (int i = 0; i < r->x.n_stop; i++) r->stop[i] = r->x.stop[i];
+    for (int i = 0; i < r->x.n_stop; i++) r->stop_string[i] = r->x.stop[i];
     return 0;
 }
 
@@ -152,102 +150,6 @@ static int make_update(struct run *r, struct err *err) {
     return 0;
 }
 
-/* What a run writes, and nothing else that may lie in the folder; run.db goes last, so that
- * a kill in between leaves what is still seen as a run. */
-static const char *const parts[] = {"experiment.json", "final",      "checkpoints",
-                                    "run.db-wal",      "run.db-shm", "run.db"};
-enum { N_PARTS = sizeof parts / sizeof *parts };
-
-static int remove_run(const char *dir, struct err *err) {
-    for (int i = 0; i < N_PARTS; i++) {
-        char path[PATH_MAX];
-        if (file_join(path, sizeof path, dir, parts[i], err) != 0 ||
-            checkpoint_remove_tree(path, err) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Held until the process ends, so that two starts cannot write into one folder. */
-static int lock_folder(struct run *r, struct err *err) {
-    int fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return err_errno(err, EX_CANTCREAT, "open %s", r->dir);
-    r->lock = fd;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
-    return errno == EWOULDBLOCK
-               ? err_set(err, EX_TEMPFAIL, "%s: another hone train is writing there", r->dir)
-               : err_errno(err, EX_IOERR, "lock %s", r->dir);
-}
-
-/* A run may be replaced only as a whole, only when asked for, and never under the policy
- * that the new one starts from. */
-static int clear_folder(struct run *r, const struct run_options *o, struct err *err) {
-    char path[PATH_MAX], real_out[PATH_MAX], real_model[PATH_MAX];
-    const char *found = NULL;
-    for (int i = 0; i < N_PARTS; i++) {
-        if (file_join(path, sizeof path, o->out, parts[i], err) != 0) return -1;
-        if (file_exists(path)) found = parts[i];
-    }
-    if (!found) return 0;
-    if (!o->overwrite)
-        return strcmp(found, "run.db") == 0
-                   ? err_set(err, EX_CANTCREAT,
-                             "%s: there is a run in this folder; choose another --out, or "
-                             "replace it with --overwrite",
-                             o->out)
-                   : err_set(err, EX_CANTCREAT,
-                             "%s: there is already %s in this folder; choose another --out, or "
-                             "replace what is there with --overwrite",
-                             o->out, found);
-    if (strcmp(found, "run.db") == 0) {
-        struct db *old; /* only a run of ours is removed */
-        if (db_open_readonly(&old, path, err) != 0) return -1;
-        db_close(old);
-    }
-    size_t n = realpath(o->out, real_out) ? strlen(real_out) : 0;
-    if (r->x.model.path[0] && n > 0 && realpath(r->x.model.path, real_model) &&
-        strncmp(real_model, real_out, n) == 0 && (real_model[n] == '/' || real_model[n] == 0))
-        return err_set(err, EX_CONFIG,
-                       "--overwrite: would remove %s, the policy that model.path starts from",
-                       r->x.model.path);
-    return remove_run(o->out, err);
-}
-
-static int write_files(struct run *r, const char *db, const char *json, struct err *err) {
-    if (db_create(&r->db, db, err) != 0) return -1;
-    struct buf text = {0};
-    experiment_print(&r->x, &text);
-    int rc = file_save(json, buf_text(&text), text.len, err);
-    if (rc == 0) {
-        struct db_run row = {.name = r->x.name, .version = version_short(), .build = __VERSION__,
-                             .isa = r->e.k->name, .experiment = buf_text(&text),
-                             .seed = r->x.seed, .start_weights = r->hash,
-                             .threads = r->e.n_threads};
-        rc = db_write_run(r->db, &row, err);
-    }
-    buf_clear(&text);
-    return rc;
-}
-
-/* The folder must hold no run, unless that may be replaced. What fails after that leaves
- * nothing of this run behind. */
-static int make_folder(struct run *r, const struct run_options *o, struct err *err) {
-    char db[PATH_MAX], json[PATH_MAX];
-    bool fresh = !file_exists(o->out);
-    struct err ignored;
-    if (file_join(db, sizeof db, o->out, "run.db", err) != 0 ||
-        file_join(json, sizeof json, o->out, "experiment.json", err) != 0)
-        return -1;
-    if (file_mkdirs(o->out, err) != 0) return -1;
-    if (access(o->out, W_OK) != 0) return err_errno(err, EX_CANTCREAT, "write into %s", o->out);
-    if (lock_folder(r, err) != 0 || clear_folder(r, o, err) != 0) return -1;
-    if (write_files(r, db, json, err) == 0) return 0;
-    db_close(r->db);
-    r->db = NULL;
-    if (remove_run(o->out, &ignored) == 0 && fresh) rmdir(o->out);
-    return -1;
-}
-
 /* ---- stages ------------------------------------------------------------------------ */
 
 static void clear_reference(struct reference *ref) {
@@ -277,26 +179,36 @@ void run_begin_stage(struct run *r, int i) {
 
 /* ---- opening and closing ----------------------------------------------------------- */
 
+static int wrong_start(const struct run *r, uint64_t hash, uint64_t found, const char *from,
+                       struct err *err) {
+    return err_set(err, EX_DATAERR, "%s: the run started from weights %016llx, %s gives %016llx",
+                   r->dir, (unsigned long long)hash, from, (unsigned long long)found);
+}
+
 /* The policy that a recorded run starts from: as it was kept in the run's folder, or made as
- * the run made it. */
+ * the run made it. Random weights of open problems need no file. */
 static int make_recorded_policy(struct run *r, uint64_t hash, struct err *err) {
-    char start[PATH_MAX];
-    if (checkpoint_path(start, sizeof start, r->dir, 0, err) != 0) return -1;
-    if (file_exists(start)) {
-        if (engine_load(&r->e, start, true, err) != 0) return -1;
-    } else {
-        if (!r->x.model.path[0] && open_problems(r, err) != 0) return -1;
-        if (make_policy(r, err) != 0) return -1;
+    char start[PATH_MAX], config[PATH_MAX];
+    if (checkpoint_path(start, sizeof start, r->dir, 0, err) != 0 ||
+        file_join(config, sizeof config, start, "config.json", err) != 0)
+        return -1;
+    bool path = r->x.model.path[0], open = r->train[0] != NULL;
+    if (file_exists(config) && (path || !open)) {
+        const struct engine fresh = r->e;
+        int rc = engine_load(&r->e, start, true, err);
+        r->hash = rc == 0 ? weights_hash(&r->e.w) : 0;
+        if (r->hash == hash) return 0;
+        if (rc == 0) rc = wrong_start(r, hash, r->hash, start, err);
+        progress_note(&r->progress, "%s", err->msg);
+        engine_clear(&r->e);
+        r->e = fresh;
     }
+    if (!path && !open && open_problems(r, err) != 0) return -1;
+    if (make_policy(r, err) != 0) return -1;
     r->hash = weights_hash(&r->e.w);
-    if (r->hash == hash) return 0;
-    return err_set(err, EX_DATAERR,
-                   "%s: the run started from weights %016llx, %s gives %016llx", r->dir,
-                   (unsigned long long)hash,
-                   file_exists(start)     ? start
-                   : r->x.model.path[0] ? r->x.model.path
-                                          : "its experiment",
-                   (unsigned long long)r->hash);
+    return r->hash == hash ? 0
+                           : wrong_start(r, hash, r->hash,
+                                         path ? r->x.model.path : "the experiment now", err);
 }
 
 int run_open_recorded(struct run *r, const char *dir, const char *isa, int n_threads,
@@ -313,25 +225,39 @@ int run_open_recorded(struct run *r, const char *dir, const char *isa, int n_thr
         experiment_parse(&r->x, row.experiment, path, err) != 0 ||
         engine_init(&r->e, isa, n_threads, err) != 0)
         return -1;
-    for (int i = 0; i < r->x.n_stop; i++) r->stop[i] = r->x.stop[i];
+    for (int i = 0; i < r->x.n_stop; i++) r->stop_string[i] = r->x.stop[i];
     if (make_recorded_policy(r, row.start_weights, err) != 0) return -1;
     return make_update(r, err);
 }
 
+static int open_existing(struct run *r, struct err *err) {
+    struct db_run row;
+    if (resume_compare(r, err) != 0 || resume_find_end(r, err) != 0 ||
+        db_read_run(r->db, &r->arena, &row, err) != 0 ||
+        make_recorded_policy(r, row.start_weights, err) != 0)
+        return -1;
+    r->resumed = true;
+    return resume_check_problems(r, err);
+}
+
 int run_open(struct run *r, const struct run_options *o, struct err *err) {
-    *r = (struct run){.stage = -1};
+    bool there;
+    *r = (struct run){.stage = -1, .limits = o->limits, .started = progress_now()};
+    progress_start(&r->progress, stdout);
     if (strlen(o->out) >= sizeof r->dir)
         return err_set(err, EX_USAGE, "--out: the path is too long");
     snprintf(r->dir, sizeof r->dir, "%s", o->out);
     if (experiment_load(&r->x, o->experiment, o->set, o->n_set, err) != 0) return -1;
+    if (run_folder_look(r, o, &there, err) != 0) return -1;
     if (engine_init(&r->e, o->isa, o->n_threads, err) != 0) return -1;
     if (open_problems(r, err) != 0 || run_open_scorers(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
-    if (make_policy(r, err) != 0 || make_rollout(r, err) != 0 ||
+    if (there && open_existing(r, err) != 0) return -1;
+    if ((!there && make_policy(r, err) != 0) || make_rollout(r, err) != 0 ||
         make_update(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
     r->hash = weights_hash(&r->e.w);
-    return make_folder(r, o, err);
+    return there ? run_folder_continue(r, err) : run_folder_make(r, o, err);
 }
 
 void run_close(struct run *r) {

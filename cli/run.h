@@ -17,6 +17,14 @@
 
 enum { RUN_MAX_METRICS = 64 };
 
+/* Why a run ends before its last step. */
+enum run_stop { RUN_GOES_ON, RUN_STOP_SIGNAL, RUN_STOP_MINUTES, RUN_STOP_STEPS, RUN_STOP_UNTIL };
+
+struct run_limits {
+    double max_minutes; /* of this start; 0: none */
+    int max_steps;      /* made by this start; 0: none */
+};
+
 /* The order in which one epoch visits a finite set. */
 struct run_order {
     uint32_t *index; /* [n], owned */
@@ -40,7 +48,7 @@ struct run {
     struct problem_set *eval; /* NULL: no evaluation */
     struct scorer *scorer[EXPERIMENT_MAX_REWARDS]; /* of each reward, owned */
     struct failure_window failures[EXPERIMENT_MAX_REWARDS];
-    const char *stop[EXPERIMENT_MAX_STOP];
+    const char *stop_string[EXPERIMENT_MAX_STOP];
     struct optimizer opt;
     int stage; /* that opt and ref belong to, from 0; -1: none has begun */
     struct reference ref;
@@ -53,21 +61,33 @@ struct run {
     int step;           /* steps done, over all stages */
     uint64_t hash;      /* of the weights now */
     int lock;           /* descriptor of the locked folder; 0: none */
+    bool resumed, changed;  /* the folder held a run; settings of it were changed */
+    int last;               /* finished steps found in it */
+    struct db_step pending; /* sampled, its update still to be made; step 0: none */
+    enum run_stop stop;     /* why the run ends early */
+    struct run_limits limits;
+    double started; /* progress_now at the start */
+    int first_step; /* steps done when this start began to make new ones */
     struct db_metric metric[RUN_MAX_METRICS];
     int n_metrics;
     long gen_tokens; /* sampled in GRPO stages */
     double gen_s, step_s;
 };
 
+enum run_resume { RESUME_AUTO, RESUME_REQUIRE, RESUME_NEVER };
+
 struct run_options {
     const char *experiment, *out, *isa;
     const char *const *set;
     int n_set, n_threads;
     bool overwrite;
+    enum run_resume resume;
+    struct run_limits limits;
 };
 
 /* Reads and checks everything before the first file is written; then makes the folder, its
- * experiment.json and run.db. On -1 run_close is still due. */
+ * experiment.json and run.db, or opens those that are there: then r is at the starting weights
+ * and r->last says how many steps are to be applied again. On -1 run_close is still due. */
 MUST_USE int run_open(struct run *r, const struct run_options *o, struct err *err);
 void run_close(struct run *r);
 
@@ -87,10 +107,11 @@ void run_begin_stage(struct run *r, int i);
 /* The reference of stage i, if it has one, from w, weights of the same layout. */
 void run_set_reference(struct run *r, int i, const float *w);
 
-/* The stages' loops (stage_sft.c, stage_grpo.c): all steps of stage i, from what the run
- * holds now. */
-MUST_USE int run_sft(struct run *r, int i, struct err *err);
-MUST_USE int run_grpo(struct run *r, int i, struct err *err);
+/* One step of stage i (stage_sft.c, stage_grpo.c), number stage_step from 0; what run.db
+ * holds of it already is taken from there. r->step has not moved where r->stop ended it half
+ * way. */
+MUST_USE int run_sft_step(struct run *r, int i, int stage_step, struct err *err);
+MUST_USE int run_grpo_step(struct run *r, int i, int stage_step, struct err *err);
 
 /* --- what both stages use (run_step.c) ----------------------------------------------- */
 
@@ -114,15 +135,25 @@ int run_apply(struct run *r, const struct experiment_stage *s, double lr, double
 /* False once an update has left a weight that is not finite: the run cannot go on. */
 bool run_weights_finite(const struct run *r);
 
-/* Writes the step's result, moves r->step and r->hash on, saves a checkpoint when one is
- * due. refusal NULL: done. */
-MUST_USE int run_end_step(struct run *r, const struct experiment_stage *s, struct db_step *row,
-                          const char *refusal, double wall_s, struct err *err);
+/* The row of the step to be made now: the one that waits for its result, or a new one. */
+struct db_step run_new_step(const struct run *r, int i, int stage_step);
 
-/* Greedy evaluation now, recorded and shown; with `sampled` also eval.samples draws. */
+/* Writes the step's result, moves r->step and r->hash on. refusal NULL: done. */
+MUST_USE int run_end_step(struct run *r, struct db_step *row, const char *refusal, double wall_s,
+                          struct err *err);
+
+/* The checkpoint and the evaluation that are due after `done` steps of stage i, those that
+ * are not there yet. */
+MUST_USE int run_after_step(struct run *r, int i, int done, struct err *err);
+
+/* Saves a checkpoint of now and removes those that are not to be kept. */
+MUST_USE int run_checkpoint(struct run *r, struct err *err);
+
+/* Greedy evaluation now, recorded and shown; with `sampled` also eval.samples draws. What is
+ * recorded is not done again. */
 MUST_USE int run_evaluate(struct run *r, bool sampled, struct err *err);
 
-/* Whether an evaluation is due after `done` steps of a stage. */
-bool run_eval_due(const struct run *r, const struct experiment_stage *s, int done);
+/* Whether the run is to end here, at a place where nothing is lost; sets r->stop. */
+bool run_should_stop(struct run *r);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cli/checkpoint.h"
 #include "cli/run.h"
+#include "cli/stop.h"
 
 struct optimizer_config run_optimizer_config(const struct experiment_stage *s) {
     return (struct optimizer_config){
@@ -81,13 +82,38 @@ static double max_violation(const struct run *r) {
     return n ? sum / n : NAN;
 }
 
-static int save_checkpoint(struct run *r, struct err *err) {
-    return checkpoint_save(r->dir, r->step, &r->e.w, r->e.tok, &r->opt,
-                           r->x.checkpoint.save_total_limit, err);
+/* The step whose weights the stage of now refers to; 0: the start, or none. */
+static int reference_step(const struct run *r) {
+    struct db_step row;
+    struct arena arena = {0};
+    struct err ignored;
+    int first = 0;
+    if (r->ref.on && r->step > 0 && db_read_step(r->db, r->step, &arena, &row, &ignored) == 0 &&
+        row.stage - 1 == r->stage)
+        first = row.step - row.stage_step;
+    else if (r->ref.on)
+        first = r->step;
+    arena_clear(&arena);
+    return first;
 }
 
-int run_end_step(struct run *r, const struct experiment_stage *s, struct db_step *row,
-                 const char *refusal, double wall_s, struct err *err) {
+int run_checkpoint(struct run *r, struct err *err) {
+    if (r->step == 0) return 0;
+    if (checkpoint_save(r->dir, r->step, &r->e.w, r->e.tok, &r->opt, err) != 0) return -1;
+    return checkpoint_prune(r->dir, r->x.checkpoint.keep_last, r->x.checkpoint.keep_every,
+                            reference_step(r), err);
+}
+
+struct db_step run_new_step(const struct run *r, int i, int stage_step) {
+    struct optimizer_config oc = run_optimizer_config(&r->x.stage[i]);
+    if (r->pending.step == r->step + 1) return r->pending;
+    return (struct db_step){.step = r->step + 1, .stage = i + 1, .stage_step = stage_step + 1,
+                            .weights_before = r->hash,
+                            .learning_rate = optimizer_rate(&oc, stage_step)};
+}
+
+int run_end_step(struct run *r, struct db_step *row, const char *refusal, double wall_s,
+                 struct err *err) {
     if (!refusal && !run_weights_finite(r))
         return err_set(err, EX_SOFTWARE,
                        "step %d: the update left weights that are not finite; lower "
@@ -106,15 +132,30 @@ int run_end_step(struct run *r, const struct experiment_stage *s, struct db_step
     r->step++;
     r->step_s += wall_s;
     if (refusal) progress_note(&r->progress, "step %d refused: %s", row->step, refusal);
-    int every = r->x.checkpoint.save_steps;
-    bool last = row->stage_step == s->max_steps;
-    if (last || (every > 0 && row->stage_step % every == 0)) return save_checkpoint(r, err);
     return 0;
 }
 
-bool run_eval_due(const struct run *r, const struct experiment_stage *s, int done) {
-    int every = r->x.eval.eval_steps;
+bool run_should_stop(struct run *r) {
+    if (r->stop != RUN_GOES_ON) return true;
+    if (stop_signal())
+        r->stop = RUN_STOP_SIGNAL;
+    else if (r->limits.max_minutes > 0 &&
+             progress_now() - r->started >= 60 * r->limits.max_minutes)
+        r->stop = RUN_STOP_MINUTES;
+    else if (r->limits.max_steps > 0 && r->step - r->first_step >= r->limits.max_steps)
+        r->stop = RUN_STOP_STEPS;
+    return r->stop != RUN_GOES_ON;
+}
+
+static bool is_due(int every, const struct experiment_stage *s, int done) {
     return done == s->max_steps || (every > 0 && done % every == 0);
+}
+
+int run_after_step(struct run *r, int i, int done, struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    if (is_due(r->x.checkpoint.save_steps, s, done) && run_checkpoint(r, err) != 0) return -1;
+    if (stop_signal() || !is_due(r->x.eval.eval_steps, s, done)) return 0;
+    return run_evaluate(r, done == s->max_steps, err);
 }
 
 /* Completions of an evaluation, kept until all are there: one transaction writes them. */
@@ -127,7 +168,7 @@ struct eval_keep {
 
 static int keep_sample(void *ctx, const struct eval_sample *s, struct err *err) {
     struct eval_keep *k = ctx;
-    (void)err;
+    if (stop_signal()) return err_set(err, EX_TEMPFAIL, "stopped by a signal");
     char *text = arena_new(&k->arena, s->n_text + 1, 1);
     memcpy(text, s->text, s->n_text);
     k->problem[k->n] = (struct problem){
@@ -161,43 +202,76 @@ fail:
     return -1;
 }
 
-static int evaluate_mode(struct run *r, int k, double temperature, struct eval_result *res,
-                         struct err *err) {
+/* Whether the same evaluation of the same weights stands in run.db. */
+static int is_recorded(struct run *r, const struct db_eval *row, struct db_eval *found,
+                       bool *recorded, struct err *err) {
+    struct db_eval *e;
+    int n;
+    *recorded = false;
+    if (db_read_evals(r->db, &r->arena, &e, &n, err) != 0) return -1;
+    for (int i = 0; i < n; i++) {
+        if (e[i].step != row->step || e[i].k != row->k || e[i].temperature != row->temperature ||
+            strcmp(e[i].mode, row->mode) != 0 || strcmp(e[i].spec, row->spec) != 0 ||
+            e[i].weights_hash != row->weights_hash)
+            continue;
+        *found = e[i];
+        *recorded = true;
+    }
+    return 0;
+}
+
+/* Evaluates into *row, unless that is recorded: then it is read. */
+static int evaluate_mode(struct run *r, int k, double temperature, struct db_eval *row,
+                         bool *fresh, struct err *err) {
     struct eval_config c = {.k = k, .temperature = temperature, .top_p = 1,
                             .max_completion_length = r->x.eval.max_completion_length,
-                            .seed = r->x.seed, .step = r->step, .stop = r->stop,
+                            .seed = r->x.seed, .step = r->step, .stop = r->stop_string,
                             .n_stop = r->x.n_stop};
     struct eval_keep keep = {0};
+    struct eval_result res;
     size_t n = (size_t)problem_set_size(r->eval) * (size_t)k;
+    bool recorded;
+    *row = (struct db_eval){.step = r->step, .spec = problem_set_spec(r->eval), .k = k,
+                            .mode = temperature == 0 ? "greedy" : "sampled",
+                            .temperature = temperature, .weights_hash = r->hash};
+    if (is_recorded(r, row, row, &recorded, err) != 0) return -1;
+    if (recorded) return 0;
+    *fresh = true;
     keep.row = mem_new(n, sizeof *keep.row);
     keep.problem = mem_new(n, sizeof *keep.problem);
-    int rc = evaluate(&r->e, r->rollout, r->eval, &c, keep_sample, &keep, res, err);
-    struct db_eval row = {.step = r->step, .spec = problem_set_spec(r->eval),
-                          .mode = temperature == 0 ? "greedy" : "sampled", .k = k,
-                          .temperature = temperature, .n = res->n, .pass1 = res->pass1,
-                          .ci95 = res->ci95, .pass_at_k = res->pass_at_k,
-                          .avg_at_k = res->pass1, .mean_length = res->mean_length,
-                          .wall_s = res->wall_s, .weights_hash = r->hash};
-    if (rc == 0) rc = write_eval(r, &row, &keep, err);
+    int rc = evaluate(&r->e, r->rollout, r->eval, &c, keep_sample, &keep, &res, err);
+    row->n = res.n;
+    row->pass1 = row->avg_at_k = res.pass1;
+    row->ci95 = res.ci95;
+    row->pass_at_k = res.pass_at_k;
+    row->mean_length = res.mean_length;
+    row->wall_s = res.wall_s;
+    if (rc == 0) rc = write_eval(r, row, &keep, err);
     arena_clear(&keep.arena);
     mem_free(keep.row);
     mem_free(keep.problem);
     return rc;
 }
 
+/* An evaluation that a signal cut short is not recorded; the next start makes it whole. */
 int run_evaluate(struct run *r, bool sampled, struct err *err) {
-    struct eval_result g, s;
+    struct db_eval g, s;
+    bool fresh = false;
     if (!r->eval) return 0;
-    if (evaluate_mode(r, 1, 0, &g, err) != 0) return -1;
+    if (evaluate_mode(r, 1, 0, &g, &fresh, err) != 0) return stop_signal() ? 0 : -1;
     if (!sampled || r->x.eval.samples == 0) {
-        progress_note(&r->progress, "  eval at step %d: greedy pass@1 %.1f %% +- %.1f", r->step,
-                      100 * g.pass1, 100 * g.ci95);
+        if (fresh)
+            progress_note(&r->progress, "  eval at step %d: greedy pass@1 %.1f %% +- %.1f",
+                          r->step, 100 * g.pass1, 100 * g.ci95);
         return 0;
     }
-    if (evaluate_mode(r, r->x.eval.samples, r->x.eval.temperature, &s, err) != 0) return -1;
-    progress_note(&r->progress,
-                  "  eval at step %d: greedy pass@1 %.1f %% +- %.1f, sampled pass@1 %.1f %%, "
-                  "pass@%d %.1f %%",
-                  r->step, 100 * g.pass1, 100 * g.ci95, 100 * s.pass1, s.k, 100 * s.pass_at_k);
+    if (evaluate_mode(r, r->x.eval.samples, r->x.eval.temperature, &s, &fresh, err) != 0)
+        return stop_signal() ? 0 : -1;
+    if (fresh)
+        progress_note(&r->progress,
+                      "  eval at step %d: greedy pass@1 %.1f %% +- %.1f, sampled pass@1 %.1f %%, "
+                      "pass@%d %.1f %%",
+                      r->step, 100 * g.pass1, 100 * g.ci95, 100 * s.pass1, s.k,
+                      100 * s.pass_at_k);
     return 0;
 }

@@ -31,6 +31,7 @@ struct harvest {
     double *weight;          /* [n][n_rewards] as applied: 0 where a gate was shut */
     double *reward, *adv, *score_ms;
     bool *scorable;
+    int64_t *episode; /* rows of run.db */
     float **ref_logp; /* NULL without a reference */
     long tokens, truncated;
     int failed[EXPERIMENT_MAX_REWARDS]; /* verdicts of each reward that failed */

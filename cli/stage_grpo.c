@@ -7,6 +7,11 @@
 #include "base/mem.h"
 #include "cli/stage.h"
 
+/* Seconds of a step. */
+struct timing {
+    double gen, reward, db;
+};
+
 void harvest_init(struct run *r, const struct experiment_stage *s, struct harvest *h) {
     *h = (struct harvest){.n_prompts = s->num_prompts, .G = s->num_generations,
                           .n = s->num_prompts * s->num_generations};
@@ -22,12 +27,13 @@ void harvest_init(struct run *r, const struct experiment_stage *s, struct harves
     h->adv = arena_new(&r->arena, n, sizeof *h->adv);
     h->score_ms = arena_new(&r->arena, n, sizeof *h->score_ms);
     h->scorable = arena_new(&r->arena, n, sizeof *h->scorable);
+    h->episode = arena_new(&r->arena, n, sizeof *h->episode);
 }
 
 static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
                         struct err *err) {
     int max = engine_max_prompt(&r->e, r->x.stage[i].max_completion_length);
-    for (int p = 0; p < h->n_prompts; p++) {
+    for (int p = h->n_recorded; p < h->n_prompts; p++) {
         long visit = (long)stage_step * h->n_prompts + p;
         problem_set_get(r->train[i], run_problem_at(r, i, visit, 0), &r->arena, &h->problem[p]);
         int *id = arena_new(&r->arena, (size_t)max, sizeof *id);
@@ -38,14 +44,27 @@ static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
     return 0;
 }
 
-static void sample(struct run *r, const struct experiment_stage *s, struct harvest *h) {
+/* What the rollout wrote lasts until its next run; the step needs it longer. */
+static void keep_trace(struct run *r, struct trace *t) {
+    int *id = arena_new(&r->arena, (size_t)t->n, sizeof *id);
+    float *logp = arena_new(&r->arena, (size_t)t->n, sizeof *logp);
+    memcpy(id, t->id, (size_t)t->n * sizeof *id);
+    memcpy(logp, t->logp, (size_t)t->n * sizeof *logp);
+    t->id = id;
+    t->logp = logp;
+}
+
+/* Draws groups first to first + n - 1. */
+static void sample(struct run *r, const struct experiment_stage *s, struct harvest *h, int first,
+                   int n) {
     struct rollout_config rc = {.sampler = {s->temperature, s->top_k, s->top_p, s->min_p},
                                 .max_completion_length = s->max_completion_length,
-                                .stop = r->stop, .n_stop = r->x.n_stop, .seed = r->x.seed,
+                                .stop = r->stop_string, .n_stop = r->x.n_stop, .seed = r->x.seed,
                                 .purpose = RNG_SAMPLE};
-    rollout_run(r->rollout, &rc, h->prompt, h->n_prompts, h->trace);
+    rollout_run(r->rollout, &rc, h->prompt + first, n, h->trace + first * h->G);
     struct buf text = {0};
-    for (int k = 0; k < h->n; k++) {
+    for (int k = first * h->G; k < (first + n) * h->G; k++) {
+        keep_trace(r, &h->trace[k]);
         buf_reset(&text);
         tokenizer_decode(r->e.tok, h->trace[k].id, h->trace[k].n, true, &text);
         h->text[k] = arena_new(&r->arena, text.len + 1, 1);
@@ -100,10 +119,11 @@ static void add_up(const struct run *r, struct harvest *h, int k) {
     h->scorable[k] = any && !failed;
 }
 
-static void score(struct run *r, struct harvest *h, int max_tokens) {
+/* Groups first to first + n - 1. */
+static void score(struct run *r, struct harvest *h, int first, int n, int max_tokens) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->e.n_threads)
-    for (int p = 0; p < h->n_prompts; p++) score_group(r, h, p, max_tokens);
-    for (int k = 0; k < h->n; k++) add_up(r, h, k);
+    for (int p = first; p < first + n; p++) score_group(r, h, p, max_tokens);
+    for (int k = first * h->G; k < (first + n) * h->G; k++) add_up(r, h, k);
 }
 
 /* All failures of the step, for the progress line. */
@@ -129,12 +149,12 @@ static int check_failures(struct run *r, const struct harvest *h, int step, stru
 }
 
 static int record_verdict(struct run *r, const struct harvest *h, int k, int c,
-                          int64_t episode, struct err *err) {
+                          struct err *err) {
     const struct verdict *v = &h->verdict[k * r->x.n_rewards + c];
     struct buf parts = {0};
     verdict_print_parts(v, &parts);
     struct db_verdict d = {
-        .episode_id = episode, .checker = scorer_name(r->scorer[c]),
+        .episode_id = h->episode[k], .checker = scorer_name(r->scorer[c]),
         .version = scorer_version(r->scorer[c], h->problem[k / h->G].kind),
         .weight = h->weight[k * r->x.n_rewards + c],
         .status = verdict_status_name(v->status), .score = v->score, .detail = v->detail,
@@ -145,8 +165,12 @@ static int record_verdict(struct run *r, const struct harvest *h, int k, int c,
     return rc;
 }
 
-static int record_episode(struct run *r, const struct experiment_stage *s,
-                          const struct harvest *h, int k, int64_t group, struct err *err) {
+static double advantage_of(const struct harvest *h, int k) {
+    return h->scorable[k] ? h->adv[k] : NAN;
+}
+
+static int record_episode(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                          int k, int64_t group, bool last, struct err *err) {
     const struct rollout_prompt *p = &h->prompt[k / h->G];
     const struct trace *t = &h->trace[k];
     int R = r->x.n_rewards;
@@ -163,32 +187,73 @@ static int record_episode(struct run *r, const struct experiment_stage *s,
         .key_purpose = RNG_SAMPLE, .key_step = p->step, .key_prompt = p->prompt,
         .key_sample = (uint32_t)(k % h->G), .weights_hash = r->hash,
         .reward = h->scorable[k] ? h->reward[k] : NAN,
-        .advantage = h->scorable[k] ? h->adv[k] : NAN, .gen_ms = t->ms,
+        .advantage = last ? advantage_of(h, k) : NAN, .gen_ms = t->ms,
         .score_ms = h->score_ms[k]};
-    int64_t id;
-    if (db_write_episode(r->db, &row, &id, err) != 0) return -1;
+    if (db_write_episode(r->db, &row, &h->episode[k], err) != 0) return -1;
     for (int c = 0; c < R; c++)
-        if (record_verdict(r, h, k, c, id, err) != 0) return -1;
+        if (record_verdict(r, h, k, c, err) != 0) return -1;
     return 0;
 }
 
-static int record(struct run *r, const struct experiment_stage *s, const struct harvest *h,
-                  const struct db_step *row, struct err *err) {
+static int record_group(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                        const struct db_step *row, int p, bool last, struct err *err) {
+    struct db_group g = {.step = row->step, .prompt_no = p, .n = h->G};
+    int64_t id;
+    if (run_record_problem(r, r->train[row->stage - 1], &h->problem[p], &g.problem_id, err) != 0 ||
+        db_write_group(r->db, &g, &id, err) != 0)
+        return -1;
+    for (int k = p * h->G; k < (p + 1) * h->G; k++)
+        if (record_episode(r, s, h, k, id, last, err) != 0) return -1;
+    return 0;
+}
+
+/* One transaction: groups first to first + n - 1; with the first ones the step's row, with
+ * the last ones the advantages, which may depend on all. */
+static int record(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                  const struct db_step *row, int first, int n, struct err *err) {
+    bool last = first + n == h->n_prompts;
     if (db_begin(r->db, err) != 0) return -1;
-    if (db_write_step(r->db, row, err) != 0) goto fail;
-    for (int p = 0; p < h->n_prompts; p++) {
-        struct db_group g = {.step = row->step, .prompt_no = p, .n = h->G};
-        int64_t id;
-        if (run_record_problem(r, r->train[row->stage - 1], &h->problem[p], &g.problem_id, err) != 0 ||
-            db_write_group(r->db, &g, &id, err) != 0)
-            goto fail;
-        for (int k = p * h->G; k < (p + 1) * h->G; k++)
-            if (record_episode(r, s, h, k, id, err) != 0) goto fail;
-    }
+    if (first == 0 && db_write_step(r->db, row, err) != 0) goto fail;
+    for (int p = first; p < first + n; p++)
+        if (record_group(r, s, h, row, p, last, err) != 0) goto fail;
+    for (int k = 0; last && k < first * h->G; k++)
+        if (db_set_advantage(r->db, h->episode[k], advantage_of(h, k), err) != 0) goto fail;
     return db_commit(r->db, err);
 fail:
     db_rollback(r->db);
     return -1;
+}
+
+/* Groups that are drawn and committed together: as asked, or as many as keep every thread's
+ * batch full, so that a large step is not lost whole and a small one is not slowed. */
+static int groups_at_once(const struct run *r, const struct harvest *h) {
+    int n = r->x.checkpoint.commit_prompts;
+    return n > 0 ? n : r->e.n_threads * ((ENGINE_MAX_BATCH + h->G - 1) / h->G);
+}
+
+/* Draws, scores and commits what run.db does not hold of the step; where the run is to stop,
+ * not all of it. */
+static int fill_harvest(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                        const struct db_step *row, struct timing *t, struct err *err) {
+    while (h->n_recorded < h->n_prompts) {
+        int first = h->n_recorded, n = groups_at_once(r, h);
+        double at[4] = {progress_now()};
+        if (n > h->n_prompts - first) n = h->n_prompts - first;
+        sample(r, s, h, first, n);
+        at[1] = progress_now();
+        score(r, h, first, n, s->max_completion_length);
+        if (first + n == h->n_prompts)
+            advantage_compute(h->reward, h->scorable, h->n_prompts, h->G, s->scale_rewards, h->adv);
+        at[2] = progress_now();
+        if (record(r, s, h, row, first, n, err) != 0) return -1;
+        at[3] = progress_now();
+        t->gen += at[1] - at[0];
+        t->reward += at[2] - at[1];
+        t->db += at[3] - at[2];
+        h->n_recorded = first + n;
+        if (h->n_recorded < h->n_prompts && run_should_stop(r)) return 0;
+    }
+    return 0;
 }
 
 static struct update_seq *make_batch(struct run *r, const struct experiment_stage *s,
@@ -342,47 +407,33 @@ static void show(struct run *r, const struct experiment_stage *s, int stage_step
                   stage_step == 0 || stage_step + 1 == s->max_steps, text);
 }
 
-static int grpo_step(struct run *r, int i, int stage_step, struct err *err) {
+int run_grpo_step(struct run *r, int i, int stage_step, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
-    struct optimizer_config oc = run_optimizer_config(s);
+    struct db_step row = run_new_step(r, i, stage_step);
     struct harvest h;
-    struct db_step row = {.step = r->step + 1, .stage = i + 1, .stage_step = stage_step + 1,
-                          .weights_before = r->hash,
-                          .learning_rate = optimizer_rate(&oc, stage_step)};
     struct update_stats st = {0};
-    double reward, t[5] = {progress_now()};
+    struct timing t = {0};
+    double reward, start = progress_now();
     arena_reset(&r->arena);
     harvest_init(r, s, &h);
-    if (load_prompts(r, i, stage_step, &h, err) != 0) return -1;
-    sample(r, s, &h);
-    t[1] = progress_now();
-    score(r, &h, s->max_completion_length);
-    advantage_compute(h.reward, h.scorable, h.n_prompts, h.G, s->scale_rewards, h.adv);
-    t[2] = progress_now();
-    if (record(r, s, &h, &row, err) != 0) return -1;
+    if (r->pending.step == row.step && harvest_read(r, row.step, true, &h, err) != 0) return -1;
+    long had = h.tokens;
+    if (load_prompts(r, i, stage_step, &h, err) != 0 ||
+        fill_harvest(r, s, &h, &row, &t, err) != 0)
+        return -1;
+    if (h.n_recorded < h.n_prompts) return 0;
     if (check_failures(r, &h, row.step, err) != 0) return -1;
-    t[3] = progress_now();
+    double before = progress_now();
     const char *refusal = harvest_learn(r, s, &h, row.learning_rate, &st);
-    t[4] = progress_now();
+    double end = progress_now();
     double accuracy = episode_metrics(r, &h, &reward);
-    run_metric(r, "timing_s/gen", t[1] - t[0]);
-    run_metric(r, "timing_s/reward", t[2] - t[1]);
-    run_metric(r, "timing_s/db", t[3] - t[2]);
-    run_metric(r, "timing_s/update_actor", t[4] - t[3]);
-    run_metric(r, "tokens_per_s", (double)h.tokens / (t[4] - t[0]));
-    r->gen_tokens += h.tokens;
-    r->gen_s += t[1] - t[0];
-    show(r, s, stage_step, &h, &st, reward, accuracy, t[4] - t[0]);
-    return run_end_step(r, s, &row, refusal, t[4] - t[0], err);
-}
-
-int run_grpo(struct run *r, int i, struct err *err) {
-    const struct experiment_stage *s = &r->x.stage[i];
-    for (int step = 0; step < s->max_steps; step++) {
-        if (grpo_step(r, i, step, err) != 0) return -1;
-        if (run_eval_due(r, s, step + 1) &&
-            run_evaluate(r, step + 1 == s->max_steps, err) != 0)
-            return -1;
-    }
-    return 0;
+    run_metric(r, "timing_s/gen", t.gen);
+    run_metric(r, "timing_s/reward", t.reward);
+    run_metric(r, "timing_s/db", t.db);
+    run_metric(r, "timing_s/update_actor", end - before);
+    run_metric(r, "tokens_per_s", (double)h.tokens / (end - start));
+    r->gen_tokens += h.tokens - had;
+    r->gen_s += t.gen;
+    show(r, s, stage_step, &h, &st, reward, accuracy, end - start);
+    return run_end_step(r, &row, refusal, end - start, err);
 }

@@ -64,18 +64,19 @@ const char *lesson_learn(struct run *r, const struct experiment_stage *s, const 
     return refusal;
 }
 
-static int sft_step(struct run *r, int i, int stage_step, struct err *err) {
+int run_sft_step(struct run *r, int i, int stage_step, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
-    struct optimizer_config oc = run_optimizer_config(s);
-    struct db_step row = {.step = r->step + 1, .stage = i + 1, .stage_step = stage_step + 1,
-                          .weights_before = r->hash,
-                          .learning_rate = optimizer_rate(&oc, stage_step)};
+    struct db_step row = run_new_step(r, i, stage_step);
     struct lesson l;
+    struct update_stats st;
     double start = progress_now(), norm;
     arena_reset(&r->arena);
-    if (load_lesson(r, i, stage_step, &l, err) != 0) return -1;
-    if (record_lesson(r, &l, &row, err) != 0) return -1;
-    struct update_stats st;
+    if (r->pending.step == row.step) {
+        if (lesson_read(r, row.step, &l, err) != 0) return -1;
+    } else if (load_lesson(r, i, stage_step, &l, err) != 0 ||
+               record_lesson(r, &l, &row, err) != 0) {
+        return -1;
+    }
     const char *refusal = lesson_learn(r, s, &l, row.learning_rate, &st, &norm);
     double wall = progress_now() - start;
     run_metric(r, "tokens_per_s", (double)l.tokens / wall);
@@ -84,16 +85,5 @@ static int sft_step(struct run *r, int i, int stage_step, struct err *err) {
              (double)l.tokens / wall / 1e3);
     progress_show(&r->progress, s->name, stage_step + 1, s->max_steps,
                   stage_step == 0 || stage_step + 1 == s->max_steps, text);
-    return run_end_step(r, s, &row, refusal, wall, err);
-}
-
-int run_sft(struct run *r, int i, struct err *err) {
-    const struct experiment_stage *s = &r->x.stage[i];
-    for (int step = 0; step < s->max_steps; step++) {
-        if (sft_step(r, i, step, err) != 0) return -1;
-        if (run_eval_due(r, s, step + 1) &&
-            run_evaluate(r, step + 1 == s->max_steps, err) != 0)
-            return -1;
-    }
-    return 0;
+    return run_end_step(r, &row, refusal, wall, err);
 }

@@ -7,21 +7,63 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "cli/args.h"
+#include "cli/checkpoint.h"
 #include "cli/cmd.h"
-#include "cli/run.h"
+#include "cli/reapply.h"
+#include "cli/stop.h"
 #include "policy/folder.h"
+
+/* Finds the row of stage i, and how many of its steps are done. */
+static int find_stage(struct run *r, int i, bool *begun, bool *finished, int *done,
+                      struct err *err) {
+    struct db_stage *stage;
+    struct db_step row;
+    int n;
+    *begun = *finished = false;
+    *done = 0;
+    arena_reset(&r->arena);
+    if (db_read_stages(r->db, &r->arena, &stage, &n, err) != 0) return -1;
+    if (i < n) {
+        *begun = true;
+        *finished = stage[i].finished_at != NULL;
+    }
+    if (r->step == 0) return 0;
+    if (db_read_step(r->db, r->step, &r->arena, &row, err) != 0) return -1;
+    if (row.stage == i + 1) *done = row.stage_step;
+    return 0;
+}
+
+static int run_steps(struct run *r, int i, int done, struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    if (done > 0 && run_after_step(r, i, done, err) != 0) return -1;
+    while (done < s->max_steps && !run_should_stop(r)) {
+        int before = r->step;
+        int rc = s->type == STAGE_SFT ? run_sft_step(r, i, done, err)
+                                      : run_grpo_step(r, i, done, err);
+        if (rc != 0) return -1;
+        if (r->step == before) return 0; /* stopped half way */
+        if (run_after_step(r, i, ++done, err) != 0) return -1;
+    }
+    return 0;
+}
 
 static int run_stage(struct run *r, int i, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     struct db_stage row = {.stage = i + 1, .name = s->name, .max_steps = s->max_steps,
                            .type = s->type == STAGE_SFT ? "sft" : "grpo"};
-    if (db_write_stage(r->db, &row, err) != 0) return -1;
-    run_begin_stage(r, i);
+    bool begun, finished;
+    int done;
+    if (find_stage(r, i, &begun, &finished, &done, err) != 0) return -1;
+    if (finished || run_should_stop(r)) return 0;
+    if (!begun && db_write_stage(r->db, &row, err) != 0) return -1;
+    if (r->stage != i) run_begin_stage(r, i);
     progress_start(&r->progress, stdout);
-    int rc = s->type == STAGE_SFT ? run_sft(r, i, err) : run_grpo(r, i, err);
+    int rc = run_steps(r, i, done, err);
     progress_end(&r->progress);
-    return rc == 0 ? db_finish_stage(r->db, i + 1, err) : -1;
+    if (rc != 0 || stop_signal() || r->stop != RUN_GOES_ON) return rc;
+    return db_finish_stage(r->db, i + 1, err);
 }
 
 static const char *first_prompt(struct run *r) {
@@ -31,7 +73,7 @@ static const char *first_prompt(struct run *r) {
 }
 
 /* Where the run stood at the end of each stage, from the database. */
-static int print_table(struct run *r, double wall_s, struct err *err) {
+static int print_table(struct run *r, struct err *err) {
     struct db_eval *eval;
     int n, step = 0;
     if (db_read_evals(r->db, &r->arena, &eval, &n, err) != 0) return -1;
@@ -54,7 +96,9 @@ static int print_table(struct run *r, double wall_s, struct err *err) {
         if (k > 0) printf(" %14.1f %% %8.1f %% (k=%d)", 100 * sampled, 100 * any, k);
         printf("\n");
     }
-    printf("\n%d steps in %.0f s", r->step, wall_s);
+    printf("\n%d steps", r->step);
+    if (r->first_step > 0) printf(", %d of them by this start", r->step - r->first_step);
+    printf(" in %.0f s", progress_now() - r->started);
     if (r->gen_s > 0)
         printf(", %.1fk tokens/s sampled", (double)r->gen_tokens / r->gen_s / 1e3);
     printf(", weights %016llx\n", (unsigned long long)r->hash);
@@ -66,27 +110,89 @@ static int print_table(struct run *r, double wall_s, struct err *err) {
     return 0;
 }
 
-static int train(struct run *r, const struct run_options *o, struct err *err) {
-    double start = progress_now();
+static void show_reapplied(struct run *r, int step) {
+    char text[64];
+    snprintf(text, sizeof text, "recorded steps applied again");
+    progress_show(&r->progress, "resume", step, r->last, step == r->last, text);
+}
+
+/* To where the log ends. */
+static int go_back_to_the_end(struct run *r, struct err *err) {
+    int from;
+    if (r->last == 0) return 0;
+    progress_start(&r->progress, stdout);
+    if (reapply_to(r, r->last, &from, show_reapplied, err) != 0) return -1;
+    progress_end(&r->progress);
+    if (from > 0)
+        printf("resumed after step %d, from the checkpoint of step %d\n", r->last, from);
+    else
+        printf("resumed after step %d, from the start\n", r->last);
+    return 0;
+}
+
+/* The weights the run starts from are kept with it, so that the folder is all it needs. */
+static int keep_start(struct run *r, struct err *err) {
+    char config[PATH_MAX];
+    if (file_join(config, sizeof config, r->dir, "checkpoints/step-0/config.json", err) != 0)
+        return -1;
+    if (file_exists(config)) return 0;
+    return checkpoint_save(r->dir, 0, &r->e.w, r->e.tok, NULL, err);
+}
+
+static int run_stages(struct run *r, struct err *err) {
+    bool from_folder = r->x.model.path[0];
+    if (from_folder && r->step == 0 && !run_should_stop(r) && run_evaluate(r, true, err) != 0)
+        return -1;
+    for (int i = 0; i < r->x.n_stages; i++)
+        if (run_stage(r, i, err) != 0) return -1;
+    return 0;
+}
+
+static int save_final(struct run *r, struct err *err) {
     char final[PATH_MAX];
+    if (file_join(final, sizeof final, r->dir, "final", err) != 0) return -1;
+    return folder_save(&r->e.w, r->e.tok, final, err);
+}
+
+static void print_stop(const struct run *r) {
+    static const char *const why[] = {[RUN_STOP_SIGNAL] = "by a signal",
+                                      [RUN_STOP_MINUTES] = "after --max-minutes",
+                                      [RUN_STOP_STEPS] = "after --max-steps",
+                                      [RUN_STOP_UNTIL] = "because --until is reached"};
+    printf("stopped %s, %d steps done; the same command goes on\n", why[r->stop], r->step);
+}
+
+static int train(struct run *r, const struct run_options *o, struct err *err) {
     if (run_open(r, o, err) != 0) return -1;
     printf("%s: %zu parameters (%zu a token), %s on %d thread%s, seed %llu, into %s\n",
            r->x.name, weights_count(&r->e.w), model_active_params(&r->e.m), r->e.k->name,
            r->e.n_threads, r->e.n_threads == 1 ? "" : "s", (unsigned long long)r->x.seed, r->dir);
     fflush(stdout);
-    progress_start(&r->progress, stdout);
-    if (r->x.model.path[0] && run_evaluate(r, true, err) != 0) return -1;
-    for (int i = 0; i < r->x.n_stages; i++)
-        if (run_stage(r, i, err) != 0) return -1;
-    if (file_join(final, sizeof final, r->dir, "final", err) != 0 ||
-        folder_save(&r->e.w, r->e.tok, final, err) != 0)
-        return -1;
-    return print_table(r, progress_now() - start, err);
+    if (keep_start(r, err) != 0 || go_back_to_the_end(r, err) != 0) return -1;
+    r->first_step = r->step;
+    if (run_stages(r, err) != 0) return -1;
+    if (r->stop == RUN_GOES_ON && stop_signal()) r->stop = RUN_STOP_SIGNAL;
+    if (r->stop == RUN_GOES_ON) return save_final(r, err) == 0 ? print_table(r, err) : -1;
+    if (run_checkpoint(r, err) != 0) return -1;
+    print_stop(r);
+    return 0;
+}
+
+static int parse_resume(const char *text, enum run_resume *out, struct err *err) {
+    static const char *const names[] = {
+        [RESUME_AUTO] = "auto", [RESUME_REQUIRE] = "require", [RESUME_NEVER] = "never"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum run_resume)i;
+            return 0;
+        }
+    return err_set(err, EX_USAGE, "--resume: must be auto, require or never, found '%s'", text);
 }
 
 int cmd_train(int argc, char **argv) {
     struct run_options o = {.isa = "auto"};
     struct arg_list set = {0};
+    const char *resume = "auto";
     const struct arg arg[] = {
         {"EXPERIMENT", ARG_STRING, &o.experiment, .required = true,
          .help = "the experiment's JSON file"},
@@ -98,23 +204,33 @@ int cmd_train(int argc, char **argv) {
          .help = "threads (default: all processors); results do not depend on it"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",
          .help = "auto, avx512bf16, avx512, avx2, neon or plain; results do not depend on it"},
+        {"--resume", ARG_STRING, &resume, .value_name = "WHEN",
+         .help = "auto (the default): go on with a run that is in DIR, else begin one; "
+                 "require: only go on; never: only begin"},
         {"--overwrite", ARG_FLAG, &o.overwrite, .help = "replace the run that is in DIR"},
+        {"--max-minutes", ARG_DOUBLE, &o.limits.max_minutes, 0, 1e6, .value_name = "N",
+         .help = "end after so long, at the next place where nothing is lost"},
+        {"--max-steps", ARG_INT, &o.limits.max_steps, 0, INT_MAX, .value_name = "N",
+         .help = "end after N more steps"},
     };
     const struct args args = {"train", "train a policy as an experiment says", arg,
                               sizeof arg / sizeof *arg, .notes = NULL};
-    struct run r = {0};
+    struct run *r = mem_new(1, sizeof *r); /* too large for a small stack */
     struct err err = {0};
     int code;
     if (args_parse(&args, argc, argv, &code) != 0) return code;
     signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away ends nothing */
+    stop_watch_signals();
     o.set = set.item;
     o.n_set = set.n;
-    code = EX_OK;
-    if (train(&r, &o, &err) != 0) {
-        progress_end(&r.progress);
+    if (parse_resume(resume, &o.resume, &err) != 0 || train(r, &o, &err) != 0) {
+        progress_end(&r->progress);
         fprintf(stderr, "hone train: %s\n", err.msg);
         code = err.code;
+    } else {
+        code = r->stop == RUN_STOP_SIGNAL ? 128 + stop_signal() : EX_OK;
     }
-    run_close(&r);
+    run_close(r);
+    mem_free(r);
     return code;
 }

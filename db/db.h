@@ -13,6 +13,8 @@
 #ifndef DB_DB_H
 #define DB_DB_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 #include "db/row.h"
@@ -36,11 +38,18 @@ MUST_USE int db_commit(struct db *db, struct err *err);
 /* Harmless outside a transaction. */
 void db_rollback(struct db *db);
 
+/* Whether the run's row is there: a database that was only just made has none. */
+MUST_USE int db_has_run(struct db *db, bool *has, struct err *err);
+
 /* --- writing; `id` receives the row's id, or may be NULL --------------------------- */
 
 MUST_USE int db_write_run(struct db *db, const struct db_run *row, struct err *err);
 MUST_USE int db_write_stage(struct db *db, const struct db_stage *row, struct err *err);
 MUST_USE int db_finish_stage(struct db *db, int stage, struct err *err);
+/* The experiment goes on with other settings: its text, and each recorded stage's max_steps,
+ * of max_steps[n]; a finished stage that got more of them is unfinished again. */
+MUST_USE int db_change_experiment(struct db *db, const char *experiment, const int *max_steps,
+                                  int n, struct err *err);
 /* Finds the same problem or adds it. */
 MUST_USE int db_write_problem(struct db *db, const struct db_problem *row, int64_t *id,
                               struct err *err);
@@ -49,6 +58,9 @@ MUST_USE int db_write_trace(struct db *db, const struct db_trace *row, struct er
 MUST_USE int db_write_group(struct db *db, const struct db_group *row, int64_t *id,
                             struct err *err);
 MUST_USE int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
+                              struct err *err);
+/* Of an episode that was written without one. */
+MUST_USE int db_set_advantage(struct db *db, int64_t episode_id, double advantage,
                               struct err *err);
 MUST_USE int db_write_verdict(struct db *db, const struct db_verdict *row,
                               struct err *err);

@@ -76,6 +76,16 @@ int db_read_run(struct db *db, struct arena *a, struct db_run *row, struct err *
     return read_one(&q, a, read_run, row, "run", 1, err);
 }
 
+int db_has_run(struct db *db, bool *has, struct err *err) {
+    static const char sql[] = "SELECT 1 FROM runs";
+    struct stmt q;
+    stmt_begin(&q, db, "look for the run", sql);
+    int more = stmt_next(&q, err);
+    *has = more == 1;
+    stmt_end(&q);
+    return more < 0 ? -1 : 0;
+}
+
 static int read_stage(struct stmt *q, struct arena *a, void *out, struct err *err) {
     (void)err;
     struct db_stage *row = out;

@@ -62,6 +62,32 @@ int db_finish_stage(struct db *db, int stage, struct err *err) {
     return err_set(err, EX_DATAERR, "%s: stage %d is not running", db->path, stage);
 }
 
+static int change_stage(struct db *db, int stage, int max_steps, struct err *err) {
+    static const char sql[] =
+        "UPDATE stages SET max_steps = ?1,"
+        " finished_at = CASE WHEN ?1 > max_steps THEN NULL ELSE finished_at END"
+        " WHERE stage = ?2";
+    struct stmt q;
+    stmt_begin(&q, db, "change a stage", sql);
+    stmt_bind_int(&q, max_steps);
+    stmt_bind_int(&q, stage);
+    return stmt_run(&q, err);
+}
+
+int db_change_experiment(struct db *db, const char *experiment, const int *max_steps, int n,
+                         struct err *err) {
+    static const char sql[] = "UPDATE runs SET experiment = ? WHERE id = 1";
+    struct stmt q;
+    if (db_begin(db, err) != 0) return -1;
+    stmt_begin(&q, db, "change the experiment", sql);
+    stmt_bind_text(&q, experiment);
+    int rc = stmt_run(&q, err);
+    for (int i = 0; i < n && rc == 0; i++) rc = change_stage(db, i + 1, max_steps[i], err);
+    if (rc == 0) return db_commit(db, err);
+    db_rollback(db);
+    return -1;
+}
+
 static void bind_problem(struct stmt *q, const struct db_problem *row) {
     stmt_bind_text(q, row->kind);
     stmt_bind_text(q, row->key);
@@ -179,6 +205,15 @@ int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
     stmt_bind_blob(&q, row->logps, sizeof *row->logps * n);
     bind_mask(&q, row->mask, n);
     return insert(&q, id, err);
+}
+
+int db_set_advantage(struct db *db, int64_t episode_id, double advantage, struct err *err) {
+    static const char sql[] = "UPDATE episodes SET advantage = ? WHERE id = ?";
+    struct stmt q;
+    stmt_begin(&q, db, "record an advantage", sql);
+    stmt_bind_real(&q, advantage);
+    stmt_bind_int(&q, episode_id);
+    return stmt_run(&q, err);
 }
 
 int db_write_verdict(struct db *db, const struct db_verdict *row, struct err *err) {

@@ -190,6 +190,8 @@ mkdir -p other
 echo nonsense >other/run.db
 echo text >file
 refuse "a run.db that is not to be touched" 73 'there is a run in this folder' \
+    train "$tiny" --out other --resume never
+refuse "a run.db that is no database to go on with" 65 'other/run.db is not a hone database' \
     train "$tiny" --out other
 refuse "a run.db that is no database" 65 'other/run.db is not a hone database' \
     train "$tiny" --out other --overwrite
@@ -214,7 +216,7 @@ two_starts() {
     wait $first || echo "the first one failed"
     return $rc
 }
-t "a folder that is being written" 75 'another hone train is writing there' two_starts
+t "a folder that is being written" 75 'another hone train, process [0-9]+, is writing there' two_starts
 t "the run there is whole" 0 'weights' cat race.log
 
 # Vocabularies larger than the tokenizer, stop strings, lengths that differ.

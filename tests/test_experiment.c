@@ -110,7 +110,7 @@ static void test_experiment_defaults_are_those_of_the_contract(void **state) {
     assert_int_equal(x.n_stop, 0);
     assert_true(x.eval.eval_steps == 0 && x.eval.samples == 0 && x.eval.temperature == 1);
     assert_int_equal(x.eval.max_completion_length, 256);
-    assert_true(x.checkpoint.save_steps == 0 && x.checkpoint.save_total_limit == 0);
+    assert_true(x.checkpoint.save_steps == 0 && x.checkpoint.keep_last == 0);
     assert_int_equal(x.n_stages, 2);
     const struct experiment_stage *s = &x.stage[0], *g = &x.stage[1];
     assert_true(s->type == STAGE_SFT && g->type == STAGE_GRPO);
@@ -180,7 +180,7 @@ static void test_experiment_print_reads_back_to_the_same(void **state) {
         "eval.temperature=0.7",
         "eval.max_completion_length=99",
         "checkpoint.save_steps=3",
-        "checkpoint.save_total_limit=2",
+        "checkpoint.keep_last=2",
         "model.tokenizer=byte",
         "model.config.vocab_size=300",
         "model.config.rms_norm_eps=1e-5",

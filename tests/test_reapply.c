@@ -45,7 +45,7 @@ static int start(void **state) {
     snprintf(dir, sizeof dir, "%s/run", folder);
     const char *argv[] = {"train", "tests/data/tiny.json", "--out", dir, "--threads", "1",
                           "--set=sft.max_steps=4", "--set=checkpoint.save_steps=2",
-                          "--set=checkpoint.save_total_limit=0"};
+                          "--set=checkpoint.keep_last=0"};
     return quiet(cmd_train, (int)(sizeof argv / sizeof *argv), argv);
 }
 

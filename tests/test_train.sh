@@ -58,7 +58,7 @@ t "it prints a line at the first and the last step of a stage" 0 '^grpo +4/4 +re
 t "a file gets plain lines" 1 '^$' grep "$(printf '[\r\033]')" run.txt
 t "its files" 0 '^checkpoints experiment.json final run.db $' \
     sh -c 'ls run | grep -v -e -wal -e -shm | tr "\n" " "'
-t "its newest checkpoints" 0 '^step-60 step-64 $' sh -c 'ls run/checkpoints | tr "\n" " "'
+t "its start and its newest checkpoints" 0 '^step-0 step-60 step-64 $' sh -c 'ls run/checkpoints | tr "\n" " "'
 t "the last checkpoint holds the final weights" 0 '' \
     cmp run/checkpoints/step-64/model.safetensors run/final/model.safetensors
 t "a checkpoint has the optimizer's state too" 0 '' \
@@ -71,11 +71,11 @@ t "with the same weights" 0 '' cmp run/final/model.safetensors reread/final/mode
 t "and the same effective experiment" 0 '' cmp run/experiment.json reread/experiment.json
 
 t "a folder with a run is not written to" 73 'there is a run in this folder.*--overwrite' \
-    "$HONE" train "$tiny" --out run "${short[@]}"
+    "$HONE" train "$tiny" --out run "${short[@]}" --resume never
 t "nor changed" 0 '' cmp run/experiment.json reread/experiment.json
 touch short/notes.txt
 t "unless with --overwrite" 0 '' train short "${short[@]}" --overwrite --set seed=9
-t "which removes the checkpoints of the old run" 0 '^step-3 step-5 $' \
+t "which removes the checkpoints of the old run" 0 '^step-0 step-3 step-5 $' \
     sh -c 'ls short/checkpoints | tr "\n" " "'
 t "and nothing that is not the run's" 0 '' test -e short/notes.txt
 

@@ -1,0 +1,19 @@
+/* cli/run_folder.h: the folder of a run: locked, made, replaced, or gone on with. */
+#ifndef CLI_RUN_FOLDER_H
+#define CLI_RUN_FOLDER_H
+
+#include "cli/run.h"
+
+/* Locks the folder if it is there, clears what a killed start left in it, and says whether it
+ * holds a run to go on with: then r->db is open. Refuses what o->resume does not allow. */
+MUST_USE int run_folder_look(struct run *r, const struct run_options *o, bool *there,
+                             struct err *err);
+
+/* A new run: the folder must hold none, unless that may be replaced. What fails after that
+ * leaves nothing of this run behind. */
+MUST_USE int run_folder_make(struct run *r, const struct run_options *o, struct err *err);
+
+/* Writes settings that were changed, and files that a kill left unwritten. */
+MUST_USE int run_folder_continue(struct run *r, struct err *err);
+
+#endif
