@@ -11,19 +11,12 @@
 #include "cli/experiment.h"
 #include "cli/failures.h"
 #include "cli/progress.h"
+#include "cli/stop.h"
 #include "db/db.h"
 #include "reward/scorer.h"
 #include "rl/update.h"
 
 enum { RUN_MAX_METRICS = 64 };
-
-/* Why a run ends before its last step. */
-enum run_stop { RUN_GOES_ON, RUN_STOP_SIGNAL, RUN_STOP_MINUTES, RUN_STOP_STEPS, RUN_STOP_UNTIL };
-
-struct run_limits {
-    double max_minutes; /* of this start; 0: none */
-    int max_steps;      /* made by this start; 0: none */
-};
 
 /* The order in which one epoch visits a finite set. */
 struct run_order {
@@ -103,7 +96,6 @@ MUST_USE int run_open_recorded(struct run *r, const char *dir, const char *isa, 
 
 /* Stage i begins from the weights now: a fresh optimizer, and with beta the reference. */
 void run_begin_stage(struct run *r, int i);
-
 /* The reference of stage i, if it has one, from w, weights of the same layout. */
 void run_set_reference(struct run *r, int i, const float *w);
 
@@ -148,7 +140,6 @@ MUST_USE int run_after_step(struct run *r, int i, int done, struct err *err);
 
 /* Saves a checkpoint of now and removes those that are not to be kept. */
 MUST_USE int run_checkpoint(struct run *r, struct err *err);
-
 /* Greedy evaluation now, recorded and shown; with `sampled` also eval.samples draws. What is
  * recorded is not done again. */
 MUST_USE int run_evaluate(struct run *r, bool sampled, struct err *err);

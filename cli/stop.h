@@ -6,6 +6,14 @@
 #ifndef CLI_STOP_H
 #define CLI_STOP_H
 
+/* Why a run ends before its last step. */
+enum run_stop { RUN_GOES_ON, RUN_STOP_SIGNAL, RUN_STOP_MINUTES, RUN_STOP_STEPS };
+
+struct run_limits {
+    double max_minutes; /* of this start; 0: none */
+    int max_steps;      /* made by this start; 0: none */
+};
+
 /* Installs the handlers, once. */
 void stop_watch_signals(void);
 

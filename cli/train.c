@@ -157,8 +157,7 @@ static int save_final(struct run *r, struct err *err) {
 static void print_stop(const struct run *r) {
     static const char *const why[] = {[RUN_STOP_SIGNAL] = "by a signal",
                                       [RUN_STOP_MINUTES] = "after --max-minutes",
-                                      [RUN_STOP_STEPS] = "after --max-steps",
-                                      [RUN_STOP_UNTIL] = "because --until is reached"};
+                                      [RUN_STOP_STEPS] = "after --max-steps"};
     printf("stopped %s, %d steps done; the same command goes on\n", why[r->stop], r->step);
 }
 
