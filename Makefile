@@ -99,6 +99,10 @@ check: tests
 	@tests/run.sh $(OUT) "$(T)"
 asan:
 	@$(MAKE) --no-print-directory MODE=asan check
+# A thousand kills (KILLS=n) of the tiny run, each gone on with.
+KILLS ?= 1000
+torture: hone
+	HONE=$(CURDIR)/hone HONE_TEST_KILLS=$(KILLS) tests/test_kill.sh
 lint:
 	@CFLAGS="$(BASE)" tests/lint.sh
 bench: hone
@@ -115,6 +119,7 @@ install: hone
 clean:
 	rm -rf build hone
 
+.PHONY: torture
 .PHONY: all hone tests check asan lint bench quickstart install clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
