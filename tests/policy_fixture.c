@@ -3,8 +3,18 @@
 
 #include "base/rng.h"
 
+static struct policy_config grouped(int vocab_size, int max_pos) {
+    struct policy_config c = policy_config_default_llama();
+    c.vocab_size = vocab_size, c.max_position_embeddings = max_pos;
+    c.hidden_size = 18, c.intermediate_size = 27, c.num_hidden_layers = 2;
+    c.num_attention_heads = 6, c.num_key_value_heads = 2, c.head_dim = 10;
+    c.initializer_range = 0.3, c.pad_token_id = 0;
+    return c;
+}
+
 static struct policy_config config_of(enum policy_shape shape, int vocab_size,
                                       int max_pos) {
+    if (shape == POLICY_GROUPED) return grouped(vocab_size, max_pos);
     struct policy_config c = policy_config_default();
     c.vocab_size = vocab_size;
     c.hidden_size = 20, c.intermediate_size = 27, c.moe_intermediate_size = 9;
@@ -30,6 +40,7 @@ void policy_fixture_init(struct policy_fixture *f, enum policy_shape shape,
     struct policy_config c = config_of(shape, vocab_size, max_pos);
     struct err err;
     const struct kernels *k;
+    policy_config_derive(&c);
     CHECK(policy_config_check(&c, "fixture", &err) == 0);
     CHECK(kernels_find(&k, "auto", &err) == 0);
     weights_init(&f->w, &c);

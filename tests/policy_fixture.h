@@ -9,10 +9,11 @@
 #include "policy/model.h"
 
 enum policy_shape {
-    POLICY_PLAIN, /* q_proj, a dense layer, then experts in one group */
-    POLICY_LORA,  /* low-rank queries, limited groups, rope by halves, no shared expert */
-    POLICY_DENSE, /* no experts at all */
-    POLICY_TIED,  /* the embedding is the head, too */
+    POLICY_PLAIN,   /* q_proj, a dense layer, then experts in one group */
+    POLICY_LORA,    /* low-rank queries, limited groups, rope by halves, no shared expert */
+    POLICY_DENSE,   /* no experts at all */
+    POLICY_TIED,    /* the embedding is the head, too */
+    POLICY_GROUPED, /* Llama: three heads of queries share a key, heads wider than D / H */
     N_POLICY_SHAPES
 };
 

@@ -18,8 +18,9 @@
 #include "policy/safetensors.h"
 #include "policy/train.h"
 
-static const char *const golden[] = {"plain", "groups", "yarn",       "yarn_plain", "eps",
-                                     "eps5",  "tied",   "unshared",   "half_split", "dense"};
+static const char *const golden[] = {
+    "plain",    "groups",     "yarn",  "yarn_plain",    "eps",         "eps5",       "tied",
+    "unshared", "half_split", "dense", "llama_grouped", "llama_wide", "llama_theta"};
 enum { N_GOLDEN = sizeof golden / sizeof *golden };
 
 static const struct kernels *kernels(const char *name) {
@@ -160,9 +161,16 @@ static void test_gradients_agree_with_transformers(void **state) {
     }
 }
 
-/* A model with everything on and odd sizes, and a batch of two prompts with completions. */
-static void family_fixture(struct fixture *f, const char *isa, bool shared) {
-    memset(f, 0, sizeof *f);
+/* Models with everything on and odd sizes. */
+static struct policy_config family_config(enum policy_arch arch) {
+    if (arch == POLICY_LLAMA) {
+        struct policy_config c = policy_config_default_llama();
+        c.vocab_size = 29, c.hidden_size = 42, c.intermediate_size = 41;
+        c.num_hidden_layers = 3, c.num_attention_heads = 6, c.num_key_value_heads = 2;
+        c.head_dim = 10, c.max_position_embeddings = 128, c.initializer_range = 0.15;
+        policy_config_derive(&c);
+        return c;
+    }
     struct policy_config c = policy_config_default();
     c.vocab_size = 29, c.hidden_size = 37, c.intermediate_size = 41;
     c.moe_intermediate_size = 19, c.num_hidden_layers = 3, c.num_attention_heads = 3;
@@ -170,6 +178,14 @@ static void family_fixture(struct fixture *f, const char *isa, bool shared) {
     c.v_head_dim = 9, c.n_routed_experts = 8, c.n_shared_experts = 1;
     c.num_experts_per_tok = 3, c.n_group = 4, c.topk_group = 2, c.first_k_dense_replace = 1;
     c.max_position_embeddings = 128, c.initializer_range = 0.15;
+    return c;
+}
+
+/* One of them and a batch of two prompts with completions. */
+static void family_fixture(struct fixture *f, enum policy_arch arch, const char *isa,
+                           bool shared) {
+    struct policy_config c = family_config(arch);
+    memset(f, 0, sizeof *f);
     weights_init(&f->w, &c);
     weights_randomize(&f->w, 7);
     struct rng_key key = {.seed = 3, .purpose = RNG_TEST};
@@ -208,11 +224,11 @@ struct outcome {
     float *grad;
 };
 
-static struct outcome run_family(const char *isa, bool shared, int threads, double aux,
-                                 const struct sampler *s) {
+static struct outcome run_family(enum policy_arch arch, const char *isa, bool shared,
+                                 int threads, double aux, const struct sampler *s) {
     struct fixture f;
     struct outcome o = {0};
-    family_fixture(&f, isa, shared);
+    family_fixture(&f, arch, isa, shared);
     struct train_space *t = train_space_new(&f.m, f.b.n_rows, threads);
     struct mean_loss loss = {.n = 1};
     o.grad = mem_new(f.w.n_data, sizeof *o.grad);
@@ -224,20 +240,39 @@ static struct outcome run_family(const char *isa, bool shared, int threads, doub
     return o;
 }
 
-static size_t family_n_data(void) {
+static size_t family_n_data(enum policy_arch arch) {
     struct fixture f;
-    family_fixture(&f, "auto", true);
+    family_fixture(&f, arch, "auto", true);
     size_t n = f.w.n_data;
     golden_clear(&f);
     return n;
 }
 
+static void check_thread_count_does_not_show(enum policy_arch arch) {
+    size_t bytes = family_n_data(arch) * sizeof(float);
+    struct outcome one = run_family(arch, "auto", true, 1, 0.01, &plain_sampler);
+    for (int threads = 2; threads <= 8; threads++) {
+        struct outcome o = run_family(arch, "auto", true, threads, 0.01, &plain_sampler);
+        assert_memory_equal(o.logp, one.logp, (size_t)one.n * sizeof(float));
+        assert_memory_equal(o.grad, one.grad, bytes);
+        mem_free(o.grad);
+    }
+    mem_free(one.grad);
+}
+
 static void test_thread_count_does_not_show(void **state) {
     (void)state;
-    size_t bytes = family_n_data() * sizeof(float);
-    struct outcome one = run_family("auto", true, 1, 0.01, &plain_sampler);
-    for (int threads = 2; threads <= 8; threads++) {
-        struct outcome o = run_family("auto", true, threads, 0.01, &plain_sampler);
+    check_thread_count_does_not_show(POLICY_DEEPSEEK_V3);
+    check_thread_count_does_not_show(POLICY_LLAMA);
+}
+
+static void check_instruction_set_does_not_show(enum policy_arch arch) {
+    size_t bytes = family_n_data(arch) * sizeof(float);
+    struct outcome one = run_family(arch, "auto", true, 2, 0.01, &plain_sampler);
+    static const char *const isa[] = {"avx512", "avx2", "neon", "plain"};
+    for (int i = 0; i < 4; i++) {
+        if (!kernels(isa[i])) continue;
+        struct outcome o = run_family(arch, isa[i], true, 2, 0.01, &plain_sampler);
         assert_memory_equal(o.logp, one.logp, (size_t)one.n * sizeof(float));
         assert_memory_equal(o.grad, one.grad, bytes);
         mem_free(o.grad);
@@ -247,25 +282,15 @@ static void test_thread_count_does_not_show(void **state) {
 
 static void test_instruction_set_does_not_show(void **state) {
     (void)state;
-    size_t bytes = family_n_data() * sizeof(float);
-    struct outcome one = run_family("auto", true, 2, 0.01, &plain_sampler);
-    static const char *const isa[] = {"avx512", "avx2", "neon", "plain"};
-    for (int i = 0; i < 4; i++) {
-        if (!kernels(isa[i])) continue;
-        struct outcome o = run_family(isa[i], true, 2, 0.01, &plain_sampler);
-        assert_memory_equal(o.logp, one.logp, (size_t)one.n * sizeof(float));
-        assert_memory_equal(o.grad, one.grad, bytes);
-        mem_free(o.grad);
-    }
-    mem_free(one.grad);
+    check_instruction_set_does_not_show(POLICY_DEEPSEEK_V3);
+    check_instruction_set_does_not_show(POLICY_LLAMA);
 }
 
 /* Log-probabilities to the bit; gradients sum the prompt's part in another order. */
-static void test_shared_prompt_is_exact(void **state) {
-    (void)state;
-    size_t n = family_n_data();
-    struct outcome a = run_family("auto", true, 2, 0, &plain_sampler);
-    struct outcome b = run_family("auto", false, 2, 0, &plain_sampler);
+static void check_shared_prompt_is_exact(enum policy_arch arch) {
+    size_t n = family_n_data(arch);
+    struct outcome a = run_family(arch, "auto", true, 2, 0, &plain_sampler);
+    struct outcome b = run_family(arch, "auto", false, 2, 0, &plain_sampler);
     assert_int_equal(a.n, b.n);
     assert_memory_equal(a.logp, b.logp, (size_t)a.n * sizeof(float));
     double diff = 0, size = 0;
@@ -278,11 +303,16 @@ static void test_shared_prompt_is_exact(void **state) {
     mem_free(b.grad);
 }
 
-/* Gradients of passes over single families add up, bit for bit, to the whole batch's. */
-static void test_cut_into_passes_does_not_show(void **state) {
+static void test_shared_prompt_is_exact(void **state) {
     (void)state;
+    check_shared_prompt_is_exact(POLICY_DEEPSEEK_V3);
+    check_shared_prompt_is_exact(POLICY_LLAMA);
+}
+
+/* Gradients of passes over single families add up, bit for bit, to the whole batch's. */
+static void check_cut_into_passes_does_not_show(enum policy_arch arch) {
     struct fixture f;
-    family_fixture(&f, "auto", true);
+    family_fixture(&f, arch, "auto", true);
     struct train_space *t = train_space_new(&f.m, f.b.n_rows, 2);
     struct mean_loss loss = {.n = 1};
     float *whole = mem_new(f.w.n_data, sizeof *whole), *cut = mem_new(f.w.n_data, sizeof *cut);
@@ -305,6 +335,12 @@ static void test_cut_into_passes_does_not_show(void **state) {
     golden_clear(&f);
 }
 
+static void test_cut_into_passes_does_not_show(void **state) {
+    (void)state;
+    check_cut_into_passes_does_not_show(POLICY_DEEPSEEK_V3);
+    check_cut_into_passes_does_not_show(POLICY_LLAMA);
+}
+
 /* Loss in double from the log-probabilities, with weights that differ by row. */
 static double weighted_loss(struct fixture *f, struct train_space *t, const struct sampler *s,
                             struct mean_loss *l, double aux, float *grad) {
@@ -317,9 +353,10 @@ static double weighted_loss(struct fixture *f, struct train_space *t, const stru
 
 /* Every trained tensor: a step along a random direction must change the loss as the
  * gradient says. f32 leaves about three digits. */
-static void central_differences(const struct sampler *s, double tolerance) {
+static void central_differences(enum policy_arch arch, const struct sampler *s) {
+    const double tolerance = 0.02;
     struct fixture f;
-    family_fixture(&f, "auto", true);
+    family_fixture(&f, arch, "auto", true);
     struct train_space *t = train_space_new(&f.m, f.b.n_rows, 2);
     struct mean_loss l = {.n = 7, .weighted = true};
     struct rng_key key = {.seed = 5, .purpose = RNG_TEST};
@@ -358,12 +395,15 @@ static void central_differences(const struct sampler *s, double tolerance) {
 
 static void test_backward_matches_central_differences(void **state) {
     (void)state;
-    central_differences(&plain_sampler, 0.02);
+    central_differences(POLICY_DEEPSEEK_V3, &plain_sampler);
+    central_differences(POLICY_LLAMA, &plain_sampler);
 }
 
 static void test_backward_at_another_temperature_matches_central_differences(void **state) {
     (void)state;
-    central_differences(&(struct sampler){0.7, 0, 1, 0}, 0.02);
+    const struct sampler warm = {0.7, 0, 1, 0};
+    central_differences(POLICY_DEEPSEEK_V3, &warm);
+    central_differences(POLICY_LLAMA, &warm);
 }
 
 int main(void) {

@@ -439,6 +439,7 @@ static void test_cut_into_passes_does_not_show(void **state) {
     check_cuts(POLICY_LORA, LOSS_DR_GRPO);
     check_cuts(POLICY_DENSE, LOSS_DAPO);
     check_cuts(POLICY_TIED, LOSS_DAPO);
+    check_cuts(POLICY_GROUPED, LOSS_DAPO);
 }
 
 /* Log-probabilities to the bit; the gradients of a prompt are summed in another order. */

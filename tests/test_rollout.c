@@ -115,11 +115,10 @@ static void test_batch_and_threads_do_not_show(void **state) {
     }
 }
 
-static void test_episodes_alone_and_in_a_crowd_are_the_same(void **state) {
-    (void)state;
+static void check_alone_and_in_a_crowd(enum policy_shape shape) {
     struct fixture f;
     struct episode crowd[MAX_TRACES], alone[MAX_TRACES];
-    fixture_init(&f, POLICY_PLAIN, false);
+    fixture_init(&f, shape, false);
     draw_all(&f, 64, 1, crowd);
     struct rollout *r = new_rollout(&f, 64, 1);
     for (int i = 0, first = 0; i < N_PROMPTS; first += f.prompt[i++].n_samples)
@@ -131,6 +130,12 @@ static void test_episodes_alone_and_in_a_crowd_are_the_same(void **state) {
         }
     rollout_free(r);
     fixture_clear(&f);
+}
+
+static void test_episodes_alone_and_in_a_crowd_are_the_same(void **state) {
+    (void)state;
+    check_alone_and_in_a_crowd(POLICY_PLAIN);
+    check_alone_and_in_a_crowd(POLICY_GROUPED);
 }
 
 static void test_order_of_prompts_does_not_show(void **state) {

@@ -220,6 +220,11 @@ static void test_decode_is_the_training_forward_of_a_tied_head(void **state) {
     check_shape(POLICY_TIED);
 }
 
+static void test_decode_is_the_training_forward_of_grouped_queries(void **state) {
+    (void)state;
+    check_shape(POLICY_GROUPED);
+}
+
 /* Training with shared prompts is what was decoded from shared prompts, too. */
 static void test_shared_prompts_train_as_they_decode(void **state) {
     (void)state;
@@ -316,6 +321,7 @@ int main(void) {
         cmocka_unit_test(test_decode_is_the_training_forward_with_low_rank_queries),
         cmocka_unit_test(test_decode_is_the_training_forward_without_experts),
         cmocka_unit_test(test_decode_is_the_training_forward_of_a_tied_head),
+        cmocka_unit_test(test_decode_is_the_training_forward_of_grouped_queries),
         cmocka_unit_test(test_shared_prompts_train_as_they_decode),
         cmocka_unit_test(test_pool_runs_out_with_null),
         cmocka_unit_test(test_reopened_sequences_hold_no_trace),
