@@ -98,15 +98,17 @@ struct product {
     size_t s_at, s_step; /* in rows of scores: [row][group] */
 };
 
+static bool is_one_product(const struct block *b, int n) { return b->m->n_kv == 1 || n == 1; }
+
 static int n_products(const struct block *b, int n) {
-    return b->m->n_kv == 1 || n == 1 ? 1 : b->group;
+    return is_one_product(b, n) ? 1 : b->group;
 }
 
 /* Product i over rows [at, at + n) of the block. */
 static struct product product_of(const struct block *b, int at, int n, int i) {
     size_t H = (size_t)b->m->cfg.num_attention_heads, G = (size_t)b->group, row = (size_t)at;
     size_t head = row * H + (size_t)b->kv * G;
-    if (n_products(b, n) == 1) return (struct product){n * b->group, head, 1, row * G, 1};
+    if (is_one_product(b, n)) return (struct product){n * b->group, head, 1, row * G, 1};
     return (struct product){n, head + (size_t)i, H, row * G + (size_t)i, G};
 }
 

@@ -20,7 +20,7 @@
 
 static const char *const golden[] = {
     "plain",    "groups",     "yarn",  "yarn_plain",    "eps",         "eps5",       "tied",
-    "unshared", "half_split", "dense", "llama_grouped", "llama_wide", "llama_theta"};
+    "unshared", "half_split", "dense", "llama_grouped", "llama_plain", "llama_wide", "llama_theta"};
 enum { N_GOLDEN = sizeof golden / sizeof *golden };
 
 static const struct kernels *kernels(const char *name) {
