@@ -21,7 +21,7 @@ int engine_init(struct engine *e, const char *isa, int n_threads, struct err *er
 
 int engine_set_dtype(struct engine *e, const char *name, struct err *err) {
     if (strcmp(name, "auto") != 0 && strcmp(name, "f32") != 0 && strcmp(name, "bf16") != 0)
-        return err_set(err, EX_CONFIG, "compute_dtype: must be auto, f32 or bf16, found '%.40s'",
+        return err_set(err, EX_CONFIG, "must be auto, f32 or bf16, found '%.40s'",
                        name);
     bool bf16 = strcmp(name, "bf16") == 0 || (strcmp(name, "auto") == 0 && e->k->bf16_dot);
     e->dtype = bf16 ? COMPUTE_BF16 : COMPUTE_F32;
@@ -33,8 +33,9 @@ const char *engine_dtype_name(const struct engine *e) {
 }
 
 static void pack(struct engine *e, bool trains) {
-    struct model_options o = {e->w.cfg.max_position_embeddings, e->dtype, trains,
-                              !e->trains_only};
+    struct model_options o = {.max_pos = e->w.cfg.max_position_embeddings, .dtype = e->dtype,
+                              .trains = trains, .decodes = !e->trains_only,
+                              .recompute = e->recompute};
     model_init_as(&e->m, &e->w, e->k, o);
 }
 

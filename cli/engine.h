@@ -19,6 +19,7 @@ struct engine {
     struct weights w;
     struct tokenizer *tok;
     enum compute_dtype dtype; /* f32 unless engine_set_dtype says otherwise */
+    bool recompute;           /* gradient_checkpointing */
     bool trains_only;         /* packs nothing for decoding where that costs memory */
     struct model m;           /* borrows w */
 };
@@ -27,7 +28,7 @@ struct engine {
 MUST_USE int engine_init(struct engine *e, const char *isa, int n_threads, struct err *err);
 
 /* What to compute in: "f32", "bf16", or "auto": bf16 where the processor has its dot product.
- * Before loading. EX_CONFIG on -1. */
+ * Before loading. EX_CONFIG on -1, the option unnamed. */
 MUST_USE int engine_set_dtype(struct engine *e, const char *name, struct err *err);
 
 /* "f32" or "bf16", as recorded with a run. */

@@ -7,7 +7,7 @@
 #include "cli/evaluate.h"
 
 struct eval_options {
-    const char *model, *problems, *isa;
+    const char *model, *problems, *isa, *dtype;
     int samples, threads, max_completion_length, top_k, seed;
     double temperature, top_p, min_p;
     bool json;
@@ -44,6 +44,11 @@ static int eval(struct eval_options *o, struct engine *e, struct err *err) {
         goto out;
     }
     if (engine_init(e, o->isa, o->threads, err) != 0) goto out;
+    if (engine_set_dtype(e, o->dtype, err) != 0) {
+        err->code = EX_USAGE;
+        err_prefix(err, "--dtype");
+        goto out;
+    }
     if (engine_load(e, o->model, false, err) != 0) goto out;
     if (o->max_completion_length == 0) o->max_completion_length = engine_default_completion(e);
     if (engine_max_prompt(e, o->max_completion_length) < 2) {
@@ -69,7 +74,7 @@ out:
 }
 
 int cmd_eval(int argc, char **argv) {
-    struct eval_options o = {.isa = "auto", .samples = 1, .temperature = -1, .top_p = 1};
+    struct eval_options o = {.isa = "auto", .dtype = "f32", .samples = 1, .temperature = -1, .top_p = 1};
     const struct arg arg[] = {
         {"--model", ARG_STRING, &o.model, .required = true, .value_name = "DIR",
          .help = "a model folder, such as runs/a/final"},
@@ -93,6 +98,8 @@ int cmd_eval(int argc, char **argv) {
          .help = "threads (default: all processors)"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",
          .help = "auto, avx512bf16, avx512, avx2, neon or plain"},
+        {"--dtype", ARG_STRING, &o.dtype, .value_name = "TYPE",
+         .help = "f32 (default), bf16, or auto: bf16 where the processor has its dot product"},
         {"--json", ARG_FLAG, &o.json, .help = "print one JSON object"},
     };
     const struct args args = {"eval", "measure how often a policy solves problems", arg,

@@ -62,9 +62,13 @@ struct experiment_stage {
     bool mask_truncated_completions;  /* false */
 };
 
+enum experiment_dtype { EXPERIMENT_F32, EXPERIMENT_BF16, EXPERIMENT_AUTO };
+
 struct experiment {
     char name[64];
     uint64_t seed; /* 0 */
+    enum experiment_dtype compute_dtype; /* f32; auto is settled when the run begins */
+    bool gradient_checkpointing;         /* false; memory only, results do not depend on it */
     char description[256];
     struct {
         char path[4096]; /* folder to start from; "": random weights of config */

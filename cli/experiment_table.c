@@ -10,6 +10,8 @@
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 #define ROWS(a) a, COUNT(a)
 
+static const char *const COMPUTE_DTYPES[4] = {
+    [EXPERIMENT_F32] = "f32", [EXPERIMENT_BF16] = "bf16", [EXPERIMENT_AUTO] = "auto"};
 static const char *const TOKENIZERS[] = {"char", "byte", NULL};
 static const char *const STAGE_TYPES[3] = {[STAGE_SFT] = "sft", [STAGE_GRPO] = "grpo"};
 static const char *const LOSS_TYPES[4] = {
@@ -29,6 +31,10 @@ static const struct field TOP[] = {
      .help = "one sentence, recorded with the run"},
     {"seed", FIELD_SEED, AT(experiment, seed), 0, MAX_SEED, "0",
      .help = "of every random number of the run"},
+    {"compute_dtype", FIELD_ENUM, AT(experiment, compute_dtype), .def = "\"f32\"",
+     .names = COMPUTE_DTYPES, .help = "of products; auto: bf16 where the processor has its dot"},
+    {"gradient_checkpointing", FIELD_BOOL, AT(experiment, gradient_checkpointing),
+     .def = "false", .help = "compute activations again rather than keep them"},
 };
 
 static const struct field MODEL[] = {

@@ -19,7 +19,7 @@ struct comparison {
 /* Settings that move no weight and draw no token. */
 static bool is_safe(const char *key) {
     static const char *const prefix[] = {"name", "description", "reward.max_failure_rate",
-                                         "eval.", "checkpoint."};
+                                         "eval.", "checkpoint.", "gradient_checkpointing"};
     for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++) {
         size_t n = strlen(prefix[i]);
         if (strncmp(key, prefix[i], n) == 0 && (key[n] == 0 || prefix[i][n - 1] == '.'))
@@ -110,6 +110,7 @@ int resume_compare(struct run *r, struct err *err) {
         db_read_stages(r->db, &r->arena, &stage, &c.n_stages, err) != 0)
         goto out;
     c.stage = stage;
+    if (r->x.compute_dtype == EXPERIMENT_AUTO) r->x.compute_dtype = then->compute_dtype;
     if (r->x.model.has_config && then->model.has_config)
         adopt_vocabulary(&r->x.model.config, &then->model.config);
     cJSON *a = tree_of(then), *b = tree_of(&r->x);

@@ -167,7 +167,9 @@ void run_set_reference(struct run *r, int i, const float *w) {
     ref->on = true;
     weights_init(&ref->w, &r->e.w.cfg);
     memcpy(ref->w.data, w, ref->w.n_data * sizeof(float));
-    model_init(&ref->m, &ref->w, r->e.k, r->e.m.max_pos, false);
+    struct model_options options = r->e.m.options;
+    options.trains = options.decodes = false;
+    model_init_as(&ref->m, &ref->w, r->e.k, options);
     ref->update = update_new(&ref->m, update_max_tokens(r->update), r->e.n_threads);
 }
 
@@ -183,6 +185,16 @@ static int wrong_start(const struct run *r, uint64_t hash, uint64_t found, const
                        struct err *err) {
     return err_set(err, EX_DATAERR, "%s: the run started from weights %016llx, %s gives %016llx",
                    r->dir, (unsigned long long)hash, from, (unsigned long long)found);
+}
+
+/* What the run computes in, once and for all: `auto` is settled here and recorded. */
+static void settle_engine(struct run *r) {
+    static const char *const name[] = {"f32", "bf16", "auto"};
+    struct err err;
+    int rc = engine_set_dtype(&r->e, name[r->x.compute_dtype], &err);
+    CHECK(rc == 0);
+    r->x.compute_dtype = r->e.dtype == COMPUTE_BF16 ? EXPERIMENT_BF16 : EXPERIMENT_F32;
+    r->e.recompute = r->x.gradient_checkpointing;
 }
 
 /* The policy that a recorded run starts from: as it was kept in the run's folder, or made as
@@ -226,14 +238,16 @@ int run_open_recorded(struct run *r, const char *dir, const char *isa, int n_thr
         engine_init(&r->e, isa, n_threads, err) != 0)
         return -1;
     for (int i = 0; i < r->x.n_stop; i++) r->stop_string[i] = r->x.stop[i];
+    settle_engine(r);
     if (make_recorded_policy(r, row.start_weights, err) != 0) return -1;
     return make_update(r, err);
 }
 
 static int open_existing(struct run *r, struct err *err) {
     struct db_run row;
-    if (resume_compare(r, err) != 0 || resume_find_end(r, err) != 0 ||
-        db_read_run(r->db, &r->arena, &row, err) != 0 ||
+    if (resume_compare(r, err) != 0) return -1;
+    settle_engine(r);
+    if (resume_find_end(r, err) != 0 || db_read_run(r->db, &r->arena, &row, err) != 0 ||
         make_recorded_policy(r, row.start_weights, err) != 0)
         return -1;
     r->resumed = true;
@@ -253,6 +267,7 @@ int run_open(struct run *r, const struct run_options *o, struct err *err) {
     if (open_problems(r, err) != 0 || run_open_scorers(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
     if (there && open_existing(r, err) != 0) return -1;
+    if (!there) settle_engine(r);
     if ((!there && make_policy(r, err) != 0) || make_rollout(r, err) != 0 ||
         make_update(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);

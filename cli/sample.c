@@ -9,7 +9,7 @@
 #include "cli/text.h"
 
 struct sample_options {
-    const char *model, *prompt, *isa;
+    const char *model, *prompt, *isa, *dtype;
     int n, threads, max_completion_length, top_k, seed;
     double temperature, top_p, min_p;
 };
@@ -32,6 +32,11 @@ static int sample(struct sample_options *o, struct engine *e, struct err *err) {
     int *id = NULL;
     struct trace *trace = mem_new((size_t)o->n, sizeof *trace);
     if (engine_init(e, o->isa, o->threads, err) != 0) goto out;
+    if (engine_set_dtype(e, o->dtype, err) != 0) {
+        err->code = EX_USAGE;
+        err_prefix(err, "--dtype");
+        goto out;
+    }
     if (engine_load(e, o->model, false, err) != 0) goto out;
     if (o->max_completion_length == 0) o->max_completion_length = engine_default_completion(e);
     max = engine_max_prompt(e, o->max_completion_length);
@@ -62,7 +67,7 @@ out:
 }
 
 int cmd_sample(int argc, char **argv) {
-    struct sample_options o = {.isa = "auto", .n = 1, .temperature = 1, .top_p = 1};
+    struct sample_options o = {.isa = "auto", .dtype = "f32", .n = 1, .temperature = 1, .top_p = 1};
     const struct arg arg[] = {
         {"--model", ARG_STRING, &o.model, .required = true, .value_name = "DIR",
          .help = "a model folder, such as runs/a/final"},
@@ -85,6 +90,8 @@ int cmd_sample(int argc, char **argv) {
          .help = "threads (default: all processors)"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",
          .help = "auto, avx512bf16, avx512, avx2, neon or plain"},
+        {"--dtype", ARG_STRING, &o.dtype, .value_name = "TYPE",
+         .help = "f32 (default), bf16, or auto: bf16 where the processor has its dot product"},
     };
     const struct args args = {"sample", "let a policy continue a prompt", arg,
                               sizeof arg / sizeof *arg, .notes = NULL};

@@ -20,7 +20,13 @@ void version_print(struct buf *out) {
 #endif
     buf_printf(out, "hone %s\n", version_short());
     buf_printf(out, "compiler: %s\n", compiler);
+    const struct kernels *k;
+    struct err err;
     buf_printf(out, "instruction set: %s\n", kernels_isa_name());
+    if (kernels_find(&k, "auto", &err) == 0)
+        buf_printf(out, "bf16: %s\n", k->bf16_dot ? "dot product of the processor, so that "
+                                                    "compute_dtype auto takes it"
+                                                  : "as chains of FMAs, the same bits");
     buf_printf(out, "threads: %d (OpenMP %d)\n", omp_get_max_threads(), _OPENMP);
     buf_printf(out, "sqlite: %s\n", sqlite3_libversion());
     buf_printf(out, "curl: %s\n", curl_version_info(CURLVERSION_NOW)->version);

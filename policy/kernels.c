@@ -91,30 +91,6 @@ size_t kernels_packed_size(int K, int N) {
     return (size_t)((N + PANEL - 1) / PANEL) * (size_t)K * PANEL;
 }
 
-static void pack_transposed(float *dst, const float *src, size_t ld, int K, int cols) {
-    for (int c = 0; c < cols; c++) {
-        const float *row = src + (size_t)c * ld;
-        for (int k = 0; k < K; k++) dst[(size_t)k * PANEL + (size_t)c] = row[k];
-    }
-}
-
-struct panels kernels_pack(float *dst, const float *src, size_t ld, int K, int N,
-                           bool transposed) {
-    for (int j = 0; j < N; j += PANEL) {
-        int cols = N - j < PANEL ? N - j : PANEL;
-        float *panel = dst + (size_t)(j / PANEL) * (size_t)K * PANEL;
-        if (cols < PANEL) memset(panel, 0, (size_t)K * PANEL * sizeof *panel);
-        if (transposed) {
-            pack_transposed(panel, src + (size_t)j * ld, ld, K, cols);
-        } else {
-            for (int k = 0; k < K; k++)
-                memcpy(panel + (size_t)k * PANEL, src + (size_t)k * ld + j,
-                       (size_t)cols * sizeof *src);
-        }
-    }
-    return kernels_packed(dst, K);
-}
-
 struct panels kernels_packed(const float *data, int K) {
     return (struct panels){data, (size_t)K * PANEL, PANEL};
 }

@@ -2,7 +2,7 @@
  *
  * Every function works on rows of f32 and is single-threaded; a row's result depends on
  * that row alone, and has the same bits in every table. Matrices are row-major with the
- * leading dimension named; "panel" layout is defined at kernels_pack. Any thread may call.
+ * leading dimension named; "panel" layout is defined at struct panels. Any thread may call.
  */
 #ifndef POLICY_KERNELS_H
 #define POLICY_KERNELS_H
@@ -24,6 +24,15 @@ struct panels {
 
 struct adamw_rates;
 
+/* Rows to be packed, a step of k each, or in bf16 a pair of them each. */
+struct pack_source {
+    const float *x;
+    size_t ld;
+    const int *row; /* the i-th row's number, -1 a row of zeros; NULL: i. In bf16 only the
+                       second of a pair may be -1 */
+    bool bf16;
+};
+
 struct kernels {
     const char *name; /* "avx512bf16", "avx512", "avx2", "neon", "plain" */
     bool bf16_dot;    /* the processor's own bf16 dot; else it is a chain of FMAs */
@@ -43,8 +52,12 @@ struct kernels {
     /* Rows of K floats to ceil(K / 2) pairs each, to nearest even; an odd end is padded
      * with 0. */
     void (*bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs);
-    /* pairs[j] = (lo[j], hi[j]); hi NULL: zeros. */
-    void (*bf16_pair)(int n, const float *lo, const float *hi, float *pairs);
+    /* Rows [first, last) of the source, n columns, in panels of `panel` columns one behind
+     * the other, a step a row of a panel; the last one's columns past n are left alone. */
+    void (*pack_rows)(const struct pack_source *s, int first, int last, int n, int panel,
+                      float *dst);
+    /* B[K][N] in panels of 32 columns from x[N][K], a column a row of it; zero past N. */
+    void (*pack_columns)(const float *x, size_t ld, bool bf16, int K, int N, float *dst);
 
     /* y = x * rstd * w with rstd = 1 / sqrt(mean(x^2) + eps); rstd[n] is kept for the
      * backward. x and y may be the same. */
@@ -131,12 +144,6 @@ const char *kernels_isa_name(void);
 
 /* Floats of a packed B[K][N]: ceil(N / 32) panels of K rows. */
 size_t kernels_packed_size(int K, int N);
-
-/* Packs B[K][N] for matmul, zero in the columns past N, and returns how to read it.
- * transposed: src is [N][K] with leading dimension ld (a weight, for y = x W^T); else src
- * is [K][N]. dst holds kernels_packed_size floats. */
-struct panels kernels_pack(float *dst, const float *src, size_t ld, int K, int N,
-                           bool transposed);
 
 /* Reads packed memory again, or a plain row-major B[K][N] without packing it (32 floats
  * past its end must be readable). */

@@ -39,53 +39,23 @@ size_t linear_packed_size(const struct linear *l, int K, int N) {
 
 /* --- packing ------------------------------------------------------------------------- */
 
-/* src [N][K]: row j is column j of the operand. */
-static void pack_by_column(const struct kernels *k, float *dst, const float *src, size_t ld,
-                           int K, int N, float *tmp) {
-    int steps = (K + 1) / 2;
-    for (int j = 0; j < N; j += PANEL) {
-        int cols = N - j < PANEL ? N - j : PANEL;
-        float *panel = dst + (size_t)(j / PANEL) * (size_t)steps * PANEL;
-        if (cols < PANEL) memset(panel, 0, (size_t)steps * PANEL * sizeof *panel);
-        for (int c = 0; c < cols; c++) {
-            k->bf16_rows(1, K, src + (size_t)(j + c) * ld, ld, tmp);
-            for (int p = 0; p < steps; p++) panel[(size_t)p * PANEL + (size_t)c] = tmp[p];
-        }
-    }
-}
-
-/* src [K][N] */
-static void pack_by_row(const struct kernels *k, float *dst, const float *src, size_t ld, int K,
-                        int N) {
-    int steps = (K + 1) / 2;
-    for (int j = 0; j < N; j += PANEL) {
-        int cols = N - j < PANEL ? N - j : PANEL;
-        float *panel = dst + (size_t)(j / PANEL) * (size_t)steps * PANEL;
-        if (cols < PANEL) memset(panel, 0, (size_t)steps * PANEL * sizeof *panel);
-        for (int p = 0; p < steps; p++) {
-            const float *lo = src + (size_t)(2 * p) * ld + j;
-            k->bf16_pair(cols, lo, 2 * p + 1 < K ? lo + ld : NULL, panel + (size_t)p * PANEL);
-        }
-    }
-}
-
 /* Packs B[K][N] as the products want it. by_column: src is [N][K]. */
 static struct panels pack(const struct kernels *k, bool bf16, float *dst, const float *src,
-                          size_t ld, int K, int N, bool by_column, float *tmp) {
-    if (!bf16) return kernels_pack(dst, src, ld, K, N, by_column);
+                          size_t ld, int K, int N, bool by_column) {
+    struct pack_source rows = {src, ld, NULL, bf16};
     if (by_column)
-        pack_by_column(k, dst, src, ld, K, N, tmp);
+        k->pack_columns(src, ld, bf16, K, N, dst);
     else
-        pack_by_row(k, dst, src, ld, K, N);
-    return kernels_packed(dst, steps_of(true, K));
+        k->pack_rows(&rows, 0, K, N, PANEL, dst);
+    return kernels_packed(dst, steps_of(bf16, K));
 }
 
-void linear_pack(const struct kernels *k, struct linear *l, struct scratch *s) {
+void linear_pack(const struct kernels *k, struct linear *l) {
     l->fwd = l->bwd = (struct panels){0};
     if (l->fwd_mem)
-        l->fwd = pack(k, l->bf16, l->fwd_mem, l->w, l->ld, l->in, l->out, !l->by_input, s->a);
+        l->fwd = pack(k, l->bf16, l->fwd_mem, l->w, l->ld, l->in, l->out, !l->by_input);
     if (l->bwd_mem)
-        l->bwd = pack(k, l->bf16, l->bwd_mem, l->w, l->ld, l->out, l->in, l->by_input, s->a);
+        l->bwd = pack(k, l->bf16, l->bwd_mem, l->w, l->ld, l->out, l->in, l->by_input);
 }
 
 /* --- y = x B ------------------------------------------------------------------------- */
@@ -122,7 +92,7 @@ static void times_plain(const struct kernels *k, const struct linear *l, int n, 
             int jn = N - j < width ? N - j : width;
             const float *at = by_column ? w + (size_t)j * l->ld + k0
                                         : w + (size_t)k0 * l->ld + j;
-            struct panels b = pack(k, l->bf16, s->b, at, l->ld, kn, jn, by_column, s->a);
+            struct panels b = pack(k, l->bf16, s->b, at, l->ld, kn, jn, by_column);
             times_packed(k, l->bf16, n, jn, kn, x + k0, ldx, b, y + j, ldy, add || k0 > 0, s);
         }
     }
@@ -184,31 +154,6 @@ int grad_job_tiles(const struct grad_job *job) {
     return pieces(job->M, TILE_M) * pieces(job->N, TILE_N);
 }
 
-static const float *row_of(const float *x, size_t ld, const int *row, int i) {
-    if (!row) return x + (size_t)i * ld;
-    return row[i] < 0 ? NULL : x + (size_t)row[i] * ld;
-}
-
-/* dst[step][ldd] = n columns of rows first.. of x; bf16: of pairs of rows. A panel is
- * `stride` floats after the last one. */
-static void pack_rows(const struct kernels *k, bool bf16, const float *x, size_t ld,
-                      const int *row, int first, int steps, int n, float *dst, size_t ldd,
-                      size_t stride, int panel) {
-    for (int i = 0; i < steps; i++) {
-        int r = bf16 ? 2 * i : i;
-        const float *lo = row_of(x, ld, row, first + r);
-        const float *hi = bf16 ? row_of(x, ld, row, first + r + 1) : NULL;
-        float *d = dst + (size_t)i * ldd;
-        for (int j = 0; j < n; j += panel, d += stride) {
-            int m = n - j < panel ? n - j : panel;
-            if (bf16)
-                k->bf16_pair(m, lo + j, hi ? hi + j : NULL, d);
-            else
-                memcpy(d, lo + j, (size_t)m * sizeof *d);
-        }
-    }
-}
-
 void grad_job_tile(const struct kernels *k, const struct grad_job *job, int tile,
                    struct scratch *s) {
     int m0, m, n0, n, across = pieces(job->N, TILE_N);
@@ -220,8 +165,12 @@ void grad_job_tile(const struct kernels *k, const struct grad_job *job, int tile
     size_t wide = ((size_t)n + PANEL - 1) / PANEL * PANEL;
     int steps = job->bf16 ? job->K / 2 : job->K, most = TILE_K;
     if ((size_t)most * wide > SCRATCH_B) most = (int)(SCRATCH_B / wide);
+    struct pack_source as = {job->a + m0, job->lda, job->a_row, job->bf16};
+    struct pack_source bs = {job->b + n0, job->ldb, job->b_row, job->bf16};
+    float *c = job->c + (size_t)m0 * job->ldc + n0;
     for (int i = 0; i < steps; i += most) {
         int sn = steps - i < most ? steps - i : most, first = job->bf16 ? 2 * i : i;
+        int last = first + (job->bf16 ? 2 * sn : sn);
         const float *a = s->a;
         size_t a_col = (size_t)m;
         struct panels b = {s->b, (size_t)sn * PANEL, PANEL};
@@ -229,15 +178,12 @@ void grad_job_tile(const struct kernels *k, const struct grad_job *job, int tile
             a = job->a + (size_t)first * job->lda + m0;
             a_col = job->lda;
         } else {
-            pack_rows(k, job->bf16, job->a + m0, job->lda, job->a_row, first, sn, m, s->a,
-                      (size_t)m, 0, m);
+            k->pack_rows(&as, first, last, m, m, s->a);
         }
         if (b_direct)
             b = kernels_rows(job->b + (size_t)first * job->ldb + n0, job->ldb);
         else
-            pack_rows(k, job->bf16, job->b + n0, job->ldb, job->b_row, first, sn, n, s->b,
-                      PANEL, b.panel_stride, PANEL);
-        float *c = job->c + (size_t)m0 * job->ldc + n0;
+            k->pack_rows(&bs, first, last, n, PANEL, s->b);
         if (job->bf16)
             k->matmul_bf16(m, n, sn, a, 1, a_col, b, c, job->ldc, true);
         else

@@ -36,8 +36,8 @@ struct linear {
 /* Floats of one packed direction: K rows to N columns. */
 size_t linear_packed_size(const struct linear *l, int K, int N);
 
-/* Packs what has memory. scratch may be that of any idle thread. */
-void linear_pack(const struct kernels *k, struct linear *l, struct scratch *s);
+/* Packs what has memory. */
+void linear_pack(const struct kernels *k, struct linear *l);
 
 /* What a thread does of a product: all columns, or its part of n_parts of them. */
 struct part {

@@ -212,7 +212,7 @@ static void place(struct linear *l, void *ctx) {
 }
 
 static struct placing placing_of(const struct model *m) {
-    bool small = m->w->n_data <= SMALL_MODEL;
+    bool small = !model_is_large(m);
     return (struct placing){.fwd = m->options.decodes || small,
                             .bwd = m->options.trains && small};
 }
@@ -225,14 +225,8 @@ void model_pack(struct model *m, int n_threads) {
     struct placing fill = placing_of(m);
     fill.slab = m->slab, fill.list = list;
     each_linear(m, place, &fill);
-#pragma omp parallel num_threads(n_threads)
-    {
-        struct scratch s;
-        scratch_init(&s);
-#pragma omp for schedule(dynamic)
-        for (int i = 0; i < fill.n; i++) linear_pack(m->k, list[i], &s);
-        scratch_clear(&s);
-    }
+#pragma omp parallel for schedule(dynamic) num_threads(n_threads)
+    for (int i = 0; i < fill.n; i++) linear_pack(m->k, list[i]);
     mem_free(list);
 }
 
@@ -285,10 +279,12 @@ void model_init_as(struct model *m, const struct weights *w, const struct kernel
 
 void model_init(struct model *m, const struct weights *w, const struct kernels *k,
                 int max_pos, bool trains) {
-    model_init_as(m, w, k, (struct model_options){max_pos, COMPUTE_F32, trains, true});
+    model_init_as(m, w, k, (struct model_options){.max_pos = max_pos, .trains = trains, .decodes = true});
 }
 
-bool model_is_large(const struct model *m) { return m->w->n_data > SMALL_MODEL; }
+bool model_is_large(const struct model *m) {
+    return m->options.large || m->w->n_data > SMALL_MODEL;
+}
 
 void model_clear(struct model *m) {
     for (int i = 0; m->layer && i < m->cfg.num_hidden_layers; i++) {

@@ -46,6 +46,8 @@ struct model_options {
     int max_pos; /* bounds the positions that will be asked for */
     enum compute_dtype dtype;
     bool trains, decodes;
+    bool large;     /* treat it as a large model, whatever its size (for tests) */
+    bool recompute; /* keep layers' inputs only, compute the rest again in the backward */
 };
 
 struct model {

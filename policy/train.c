@@ -64,6 +64,21 @@ struct pass {
     int n_targets;
 };
 
+/* A layer's activations; when they are computed again in the backward, its input only, and
+ * the rest is shared by all layers of its kind. */
+static void make_acts(struct train_space *t, int layer) {
+    const struct model *m = t->m;
+    int k = m->cfg.first_k_dense_replace, first = layer < k ? 0 : k;
+    struct acts *a = &t->acts[layer];
+    if (!m->options.recompute || layer == first) {
+        t->acts_mem[layer] = acts_new(a, m, layer, t->max_rows);
+        return;
+    }
+    *a = t->acts[first];
+    a->x = mem_new((size_t)t->max_rows * (size_t)m->cfg.hidden_size + PANEL, sizeof(float));
+    t->acts_mem[layer] = a->x;
+}
+
 struct train_space *train_space_new(const struct model *m, int max_rows, int n_threads) {
     struct train_space *t = mem_new(1, sizeof *t);
     const struct policy_config *c = &m->cfg;
@@ -72,7 +87,7 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
     *t = (struct train_space){.m = m, .max_rows = max_rows, .n_threads = n_threads};
     t->acts = mem_new(L, sizeof *t->acts);
     t->acts_mem = mem_new(L, sizeof *t->acts_mem);
-    for (size_t i = 0; i < L; i++) t->acts_mem[i] = acts_new(&t->acts[i], m, (int)i, max_rows);
+    for (size_t i = 0; i < L; i++) make_acts(t, (int)i);
     t->work_mem = block_work_new(&t->work, m, max_rows, true);
     t->x_last = mem_new(RD, sizeof(float));
     for (int i = 0; i < 2; i++) t->dx[i] = mem_new(RD, sizeof(float));
@@ -243,28 +258,33 @@ static float *layer_out(struct train_space *t, int layer) {
     return layer + 1 < t->m->cfg.num_hidden_layers ? t->acts[layer + 1].x : t->x_last;
 }
 
-static void forward_shard(const struct pass *p, int me) {
+/* One layer over the thread's rows, into out[R][D]. */
+static void forward_layer(const struct pass *p, int l, int me, float *out) {
     struct train_space *t = p->t;
     const struct model *m = t->m;
     const struct shard *s = &t->shard[me];
-    size_t D = (size_t)m->cfg.hidden_size, row = (size_t)s->row;
-    size_t H = (size_t)m->cfg.num_attention_heads;
+    struct acts *a = &t->acts[l];
+    size_t row = (size_t)s->row, H = (size_t)m->cfg.num_attention_heads;
+    block_project(m, l, a, &t->work, s, t->pos);
+    stage_enter(STAGE_ATTENTION);
+    layer_jobs(p, l, me, false);
+    attention_forward(m, t->thread[me].job, t->thread[me].n_jobs,
+                      a->qt + row * H * (size_t)m->key_dim, a->o + row * H * (size_t)m->val_dim,
+                      &t->thread[me].attn);
+    stage_enter(STAGE_NORM);
+    block_attn_out(m, l, a, s);
+    block_ffn(m, l, a, &t->work, s, out);
+}
+
+static void forward_shard(const struct pass *p, int me) {
+    struct train_space *t = p->t;
+    const struct shard *s = &t->shard[me];
+    size_t D = (size_t)t->m->cfg.hidden_size;
     stage_enter(STAGE_OTHER);
     for (int i = s->row; i < s->row + s->n; i++)
-        memcpy(t->acts[0].x + (size_t)i * D, m->embed + (size_t)p->b->id[i] * D,
+        memcpy(t->acts[0].x + (size_t)i * D, t->m->embed + (size_t)p->b->id[i] * D,
                D * sizeof(float));
-    for (int l = 0; l < m->cfg.num_hidden_layers; l++) {
-        struct acts *a = &t->acts[l];
-        block_project(m, l, a, &t->work, s, t->pos);
-        stage_enter(STAGE_ATTENTION);
-        layer_jobs(p, l, me, false);
-        attention_forward(m, t->thread[me].job, t->thread[me].n_jobs,
-                          a->qt + row * H * (size_t)m->key_dim,
-                          a->o + row * H * (size_t)m->val_dim, &t->thread[me].attn);
-        stage_enter(STAGE_NORM);
-        block_attn_out(m, l, a, s);
-        block_ffn(m, l, a, &t->work, s, layer_out(t, l));
-    }
+    for (int l = 0; l < t->m->cfg.num_hidden_layers; l++) forward_layer(p, l, me, layer_out(t, l));
 }
 
 /* The balance loss of DeepSeek-V3 (eq. 17-20): alpha sum_i f_i P_i, for every sequence of
@@ -335,6 +355,7 @@ static void backward_layer(const struct pass *p, int l, int me, const float *dou
     struct acts *a = &t->acts[l];
     struct block_work *w = &t->work;
     bool aux = p->aux_scale > 0 && m->layer[l].moe;
+    if (m->options.recompute) forward_layer(p, l, me, dx);
     stage_enter(STAGE_ROUTING);
     if (aux) aux_gradient(p, l, me);
     block_ffn_backward(m, l, a, w, s, dout, aux ? t->aux : NULL);
@@ -535,11 +556,14 @@ static void run_thread(const struct pass *p, int me) {
     if (p->grad) backward_all(p, me);
 }
 
-static void count_load(struct train_space *t, int n_rows) {
+static void count_load(struct train_space *t) {
     const struct policy_config *c = &t->m->cfg;
+    int E = c->n_routed_experts;
     for (int l = c->first_k_dense_replace; l < c->num_hidden_layers; l++)
-        for (int i = 0; i < n_rows * c->num_experts_per_tok; i++)
-            t->load[l * c->n_routed_experts + t->acts[l].expert[i]]++;
+        for (int i = 0; i < t->n_threads; i++) {
+            const int *at = t->shard[i].expert_at + l * (E + 1);
+            for (int e = 0; e < E; e++) t->load[l * E + e] += at[e + 1] - at[e];
+        }
 }
 
 /* Notes where the rows of a sequence stand, which have targets, and what makes a pair. */
@@ -581,7 +605,7 @@ static void run(struct pass *p) {
         stage_enter(STAGE_IDLE);
     }
     stage_enter(STAGE_OTHER);
-    count_load(t, b->n_rows);
+    count_load(t);
 }
 
 void train_pass(struct train_space *t, const struct batch *b, const struct sampler *s,

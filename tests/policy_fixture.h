@@ -14,6 +14,10 @@ enum policy_shape {
     POLICY_DENSE,   /* no experts at all */
     POLICY_TIED,    /* the embedding is the head, too */
     POLICY_GROUPED, /* Llama: three heads of queries share a key, heads wider than D / H */
+    POLICY_BF16,    /* plain, computed in bf16 */
+    POLICY_GROUPED_BF16,
+    POLICY_LARGE,   /* plain, walked as a large model is: unpacked training, teams */
+    POLICY_GROUPED_LARGE,
     N_POLICY_SHAPES
 };
 

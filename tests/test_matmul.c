@@ -29,8 +29,8 @@ static bool same(const float *a, const float *b, size_t n) {
 static void test_pack_places_every_number(void **state) {
     (void)state;
     static const int shape[][2] = {{1, 1},  {3, 31}, {5, 32}, {4, 33},
-                                   {7, 65}, {0, 5},  {5, 0}};
-    for (int s = 0; s < 7; s++) {
+                                   {7, 65}, {0, 5},  {5, 0}, {37, 50}};
+    for (int s = 0; s < 8; s++) {
         int K = shape[s][0], N = shape[s][1];
         size_t ld_n = (size_t)N + 3, ld_k = (size_t)K + 2,
                size = kernels_packed_size(K, N);
@@ -40,22 +40,26 @@ static void test_pack_places_every_number(void **state) {
             for (int j = 0; j < N; j++)
                 by_col[(size_t)j * ld_k + (size_t)k] =
                     by_row[(size_t)k * ld_n + (size_t)j];
-        for (int transposed = 0; transposed < 2; transposed++) {
-            float *dst = kernels_room(size);
-            struct panels p = transposed ? kernels_pack(dst, by_col, ld_k, K, N, true)
-                                         : kernels_pack(dst, by_row, ld_n, K, N, false);
-            kernels_check_guard(dst, size, "kernels_pack");
-            for (int k = 0; k < K; k++)
-                for (int j = 0; j < (N + PANEL - 1) / PANEL * PANEL; j++) {
-                    float got = p.data[(size_t)(j / PANEL) * p.panel_stride +
-                                       (size_t)k * p.row_stride + (size_t)(j % PANEL)];
-                    float want = j < N ? by_row[(size_t)k * ld_n + (size_t)j] : 0;
-                    assert_memory_equal(&got, &want, sizeof got);
-                }
-            struct panels again = kernels_packed(dst, K);
-            assert_memory_equal(&again, &p, sizeof p);
-            mem_free(dst);
-        }
+        for (int by_column = 0; by_column < 2; by_column++)
+            for (int t = 0; t < n_tables; t++) {
+                float *dst = kernels_room(size);
+                struct pack_source rows = {by_row, ld_n, NULL, false};
+                if (by_column)
+                    table[t]->pack_columns(by_col, ld_k, false, K, N, dst);
+                else
+                    table[t]->pack_rows(&rows, 0, K, N, PANEL, dst);
+                kernels_check_guard(dst, size, "packing");
+                struct panels p = kernels_packed(dst, K);
+                for (int k = 0; k < K; k++)
+                    for (int j = 0; j < (N + PANEL - 1) / PANEL * PANEL; j++) {
+                        float got = p.data[(size_t)(j / PANEL) * p.panel_stride +
+                                           (size_t)k * p.row_stride + (size_t)(j % PANEL)];
+                        float want = by_column ? 0 : kernels_sentinel;
+                        if (j < N) want = by_row[(size_t)k * ld_n + (size_t)j];
+                        assert_memory_equal(&got, &want, sizeof got);
+                    }
+                mem_free(dst);
+            }
         mem_free(by_row);
         mem_free(by_col);
     }
@@ -82,7 +86,8 @@ static void product_new(struct product *p, int M, int N, int K) {
     for (size_t i = 0; i < k * p->ldb + KERNELS_GUARD; i++)
         if (i >= k * p->ldb || i % p->ldb >= n) p->b[i] = NAN;
     p->packed = kernels_room(kernels_packed_size(K, N));
-    kernels_pack(p->packed, p->b, p->ldb, K, N, false);
+    table[0]->pack_rows(&(struct pack_source){p->b, p->ldb, NULL, false}, 0, K, N, PANEL,
+                        p->packed);
     p->c0 = kernels_filled(m * n, 5);
     p->chain = kernels_room(m * n);
     p->add = kernels_room(m * n);

@@ -350,6 +350,8 @@ static void test_gradient_of_the_step_matches_central_differences(void **state) 
     static const enum loss_type type[] = {LOSS_GRPO, LOSS_DR_GRPO, LOSS_DAPO};
     for (int shape = 0; shape < N_POLICY_SHAPES; shape++) {
         struct step s;
+        /* steps so small drown in the rounding of bf16 */
+        if (shape == POLICY_BF16 || shape == POLICY_GROUPED_BF16) continue;
         step_init(&s, (enum policy_shape)shape, (struct sampler){0.8, 0, 1, 0});
         for (int t = 0; t < 3; t++)
             for (int beta = 0; beta < 2; beta++)
@@ -440,6 +442,10 @@ static void test_cut_into_passes_does_not_show(void **state) {
     check_cuts(POLICY_DENSE, LOSS_DAPO);
     check_cuts(POLICY_TIED, LOSS_DAPO);
     check_cuts(POLICY_GROUPED, LOSS_DAPO);
+    check_cuts(POLICY_BF16, LOSS_GRPO);
+    check_cuts(POLICY_GROUPED_BF16, LOSS_DAPO);
+    check_cuts(POLICY_LARGE, LOSS_DAPO);
+    check_cuts(POLICY_GROUPED_LARGE, LOSS_DAPO);
 }
 
 /* Log-probabilities to the bit; the gradients of a prompt are summed in another order. */
@@ -459,7 +465,9 @@ static void test_shared_prompts_agree_with_whole_sequences(void **state) {
             if (share) assert_memory_equal(logp, s.logp, sizeof logp);
             memcpy(logp, s.logp, sizeof logp);
         }
-        assert_true(distance(grad[0], grad[1], n) < 3e-6);
+        /* in bf16 such a sum is rounded to 8 bits before it goes on */
+        bool bf16 = s.policy.m.dtype == COMPUTE_BF16;
+        assert_true(distance(grad[0], grad[1], n) < (bf16 ? 1e-2 : 3e-6));
         mem_free(grad[0]);
         mem_free(grad[1]);
         step_clear(&s);

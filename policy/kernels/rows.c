@@ -199,30 +199,6 @@ float K(k_weighted_sum)(const float *e, const float *x, int V, float max) {
     return vf_sum(sum);
 }
 
-void K(k_bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs) {
-    size_t width = ((size_t)K + 1) / 2;
-    for (int i = 0; i < n; i++) {
-        const float *xi = x + (size_t)i * ldx;
-        uint16_t *out = (uint16_t *)(pairs + (size_t)i * width);
-        if (K % 2) out[K] = 0;
-        int j = 0;
-        for (; j + SIMD_W <= K; j += SIMD_W) {
-            nh h = __builtin_convertvector(nf_to_bf16(nf_load(xi + j)), nh);
-            memcpy(out + j, &h, sizeof h);
-        }
-        for (; j < K; j++) out[j] = (uint16_t)nf_to_bf16(nf_set1(xi[j]))[0];
-    }
-}
-
-void K(k_bf16_pair)(int n, const float *lo, const float *hi, float *pairs) {
-    EACH_VEC(j, n) {
-        int left = n - j;
-        struct vf a = vf_load_n(lo + j, left), b = hi ? vf_load_n(hi + j, left) : vf_zero();
-        SIMD_EACH(i) a.v[i] = (nf)(nf_to_bf16(a.v[i]) | nf_to_bf16(b.v[i]) << 16);
-        vf_store_n(pairs + j, a, left);
-    }
-}
-
 void K(k_sigmoid)(const float *x, int n, float *y) {
     EACH_VEC(j, n) vf_store_n(y + j, vf_sigmoid(vf_load_n(x + j, n - j)), n - j);
 }
