@@ -24,12 +24,11 @@ struct panels {
 
 struct adamw_rates;
 
-/* Rows to be packed, a step of k each, or in bf16 a pair of them each. */
+/* Rows to be packed: a step of k each, or in bf16 a pair of them. */
 struct pack_source {
     const float *x;
     size_t ld;
-    const int *row; /* the i-th row's number, -1 a row of zeros; NULL: i. In bf16 only the
-                       second of a pair may be -1 */
+    const int *row; /* the i-th row's number, NULL: i; -1, as second of a pair: zeros */
     bool bf16;
 };
 
@@ -100,11 +99,11 @@ struct kernels {
     float (*weighted_sum)(const float *e, const float *x, int V, float max);
 
     void (*sigmoid)(const float *x, int n, float *y);
-    /* y[j] += x[j], y[j] += a x[j], y[j] *= a */
+    /* y[j] += x[j], y[j] += a x[j], y[j] *= a, y[j] = a x[j] */
     void (*add)(float *y, const float *x, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*scale)(float *y, float a, size_t n);
-    void (*scale_to)(float *y, float a, const float *x, size_t n); /* y[j] = a x[j] */
+    void (*scale_to)(float *y, float a, const float *x, size_t n);
     /* sum of squares of n values as 16 double lanes and the fixed tree. */
     double (*sum_squares)(const float *x, size_t n);
 
@@ -139,8 +138,7 @@ MUST_USE int kernels_find(const struct kernels **k, const char *name, struct err
 /* The names this processor runs, best first, separated by spaces. */
 const char *kernels_available(void);
 
-/* What "auto" gives. */
-const char *kernels_isa_name(void);
+const char *kernels_isa_name(void); /* what "auto" gives */
 
 /* Floats of a packed B[K][N]: ceil(N / 32) panels of K rows. */
 size_t kernels_packed_size(int K, int N);
