@@ -31,7 +31,6 @@ struct pack_source {
     const int *row; /* the i-th row's number, NULL: i; -1, as second of a pair: zeros */
     bool bf16;
 };
-
 struct kernels {
     const char *name; /* "avx512bf16", "avx512", "avx2", "neon", "plain" */
     bool bf16_dot;    /* the processor's own bf16 dot; else it is a chain of FMAs */
@@ -62,7 +61,7 @@ struct kernels {
      * backward. x and y may be the same. */
     void (*rmsnorm)(int n, int D, const float *x, size_t ldx, const float *w, float eps,
                     float *y, size_t ldy, float *rstd);
-    /* The same y from the rstd that was kept. */
+    /* The same y, from the rstd kept. */
     void (*norm_again)(int n, int D, const float *x, size_t ldx, const float *w,
                        const float *rstd, float *y, size_t ldy);
     /* Rotates the pairs of n vectors of 2 half numbers (RoPE, arXiv 2104.09864): pair j is
@@ -135,10 +134,8 @@ struct adamw_rates {
  * names there are on -1 (also for one that the processor cannot run). */
 MUST_USE int kernels_find(const struct kernels **k, const char *name, struct err *err);
 
-/* The names this processor runs, best first, separated by spaces. */
-const char *kernels_available(void);
-
-const char *kernels_isa_name(void); /* what "auto" gives */
+const char *kernels_available(void); /* best first, separated by spaces */
+const char *kernels_isa_name(void);  /* what "auto" gives */
 
 /* Floats of a packed B[K][N]: ceil(N / 32) panels of K rows. */
 size_t kernels_packed_size(int K, int N);
