@@ -13,7 +13,11 @@
 enum { MAX_KEYS = 64, MAX_FILE_BYTES = 1 << 20, MAX_EPISODES = 1 << 24 };
 
 struct scorer_config experiment_scorer(const struct experiment_reward *w) {
-    return (struct scorer_config){.name = w->name, .checker = w->checker, .options = w->options};
+    return (struct scorer_config){
+        .name = w->name, .checker = w->checker, .plugin = w->plugin, .command = w->command,
+        .url = w->url, .options = w->options, .timeout_s = w->timeout,
+        .min_value = w->min_value, .max_value = w->max_value, .workers = w->workers,
+        .retries = w->retries};
 }
 
 /* ---- reading ------------------------------------------------------------------- */
@@ -83,6 +87,43 @@ static int blame_entry(const char *place, struct err *err) {
     return err_set(err, err->code, "%s.%s", place, rest);
 }
 
+/* The checker's name, or what the plug-in's file is called: "a/mine.so" gives "mine", a
+ * command is known by its last argument, a url by its last part. */
+static void name_reward(struct experiment_reward *w) {
+    const char *from = w->checker[0] ? w->checker : w->plugin[0] ? w->plugin : w->url;
+    cJSON *command = w->command[0] ? cJSON_Parse(w->command) : NULL;
+    int n = cJSON_GetArraySize(command);
+    const char *last = cJSON_GetStringValue(cJSON_GetArrayItem(command, n - 1));
+    if (last) from = last;
+    const char *slash = strrchr(from, '/');
+    if (slash && slash[1]) from = slash + 1;
+    size_t len = strcspn(from, w->checker[0] ? "" : ".:?");
+    if (len == 0 || len >= sizeof w->name) {
+        from = "plugin";
+        len = strlen(from);
+    }
+    char name[sizeof w->name] = "";
+    memcpy(name, from, len);
+    memcpy(w->name, name, sizeof name);
+    json_free(command);
+}
+
+/* An option that would do nothing is refused. */
+static int check_plugin_keys(const struct experiment_reward *w, struct err *err) {
+    struct experiment_reward d = {0};
+    experiment_defaults(SECTION_CHECKERS, &d, false);
+    const char *key = w->timeout != d.timeout      ? "timeout"
+                     : w->workers != d.workers     ? "workers"
+                     : w->min_value != d.min_value ? "min_value"
+                     : w->max_value != d.max_value ? "max_value"
+                                                   : NULL;
+    if (w->checker[0] && key)
+        return err_set(err, EX_CONFIG, "%s: is for plug-ins; '%s' is built in", key, w->checker);
+    if (!w->url[0] && w->retries != d.retries)
+        return err_set(err, EX_CONFIG, "retries: is for a url");
+    return 0;
+}
+
 static int read_checker(struct experiment *x, int i, const cJSON *c, const char *place,
                         struct err *err) {
     struct experiment_reward *w = &x->reward[i];
@@ -90,9 +131,10 @@ static int read_checker(struct experiment *x, int i, const cJSON *c, const char 
     if (check_keys(SECTION_CHECKERS, c, place, err) != 0) return -1;
     if (experiment_read_section(SECTION_CHECKERS, w, c, place, err) != 0) return -1;
     _Static_assert(sizeof w->name == sizeof w->checker, "one is copied to the other");
-    if (!w->name[0]) memcpy(w->name, w->checker, sizeof w->name);
+    if (!w->name[0]) name_reward(w);
     struct scorer_config sc = experiment_scorer(w);
-    if (scorer_check(&sc, err) != 0) return blame_entry(place, err);
+    if (scorer_check(&sc, err) != 0 || check_plugin_keys(w, err) != 0)
+        return blame_entry(place, err);
     for (int k = 0; k < i; k++)
         if (strcmp(x->reward[k].name, w->name) == 0)
             return err_set(err, EX_CONFIG,

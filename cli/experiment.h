@@ -22,9 +22,15 @@ enum { EXPERIMENT_MAX_STAGES = 8, EXPERIMENT_MAX_REWARDS = 8, EXPERIMENT_MAX_STO
 enum stage_type { STAGE_SFT, STAGE_GRPO };
 
 struct experiment_reward {
+    /* one of the four, the others "" */
     char checker[64];
-    char name[64]; /* unique; default: the checker's */
-    char options[2048]; /* of the checker: a JSON object, or "" */
+    char plugin[1024];  /* path of a shared object */
+    char command[2048]; /* a JSON array of strings */
+    char url[1024];
+    char name[64]; /* unique; default: the checker's, or the file's without its ending */
+    char options[2048]; /* of the checker or plug-in: a JSON object, or "" */
+    double timeout, min_value, max_value; /* of plug-ins: seconds 10; 0 1 */
+    int workers, retries;                 /* of plug-ins: 1 2 */
     double weight; /* default 1 */
     bool gate;     /* counts only where the answer is right */
 };

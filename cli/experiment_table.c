@@ -57,15 +57,32 @@ static const struct field REWARD[] = {
 };
 
 static const struct field CHECKERS[] = {
-    {"checker", FIELD_STRING, AT(experiment_reward, checker), .help = "its name"},
+    {"checker", FIELD_STRING, AT(experiment_reward, checker), .def = "\"\"",
+     .help = "a built-in one; or one of the next three, a plug-in"},
+    {"plugin", FIELD_STRING, AT(experiment_reward, plugin), .def = "\"\"",
+     .help = "a shared object (reward/hone_reward.h)"},
+    {"command", FIELD_LIST, AT(experiment_reward, command), .def = "[]",
+     .help = "a program that speaks JSON lines, and its arguments"},
+    {"url", FIELD_STRING, AT(experiment_reward, url), .def = "\"\"",
+     .help = "a server that gets the same by POST"},
     {"name", FIELD_STRING, AT(experiment_reward, name), .def = "\"\"",
-     .help = "unique; empty: the checker's"},
+     .help = "unique; empty: the checker's or the file's"},
     {"weight", FIELD_DOUBLE, AT(experiment_reward, weight), -1000, 1000, "1",
      .help = "of its score in the sum; 0: only recorded"},
     {"gate", FIELD_BOOL, AT(experiment_reward, gate), .def = "false",
      .help = "counts only where the answer is right"},
     {"options", FIELD_OBJECT, AT(experiment_reward, options), .def = "{}",
-     .help = "of the checker, see below"},
+     .help = "of the checker, see below, or for the plug-in"},
+    {"timeout", FIELD_DOUBLE, AT(experiment_reward, timeout), 0.001, 86400, "10",
+     .help = "plug-ins: seconds for a group"},
+    {"workers", FIELD_INT, AT(experiment_reward, workers), 1, 256, "1",
+     .help = "plug-ins: processes or connections at once"},
+    {"retries", FIELD_INT, AT(experiment_reward, retries), 0, 20, "2",
+     .help = "url: of a request that got no answer, 429 or 5xx"},
+    {"min_value", FIELD_DOUBLE, AT(experiment_reward, min_value), -1e9, 1e9, "0",
+     .help = "plug-ins: the least score, which becomes 0"},
+    {"max_value", FIELD_DOUBLE, AT(experiment_reward, max_value), -1e9, 1e9, "1",
+     .help = "plug-ins: the greatest score, which becomes 1"},
 };
 
 static const struct field EVAL[] = {
@@ -240,9 +257,12 @@ static int read_string(const struct field *f, char *out, const cJSON *value,
     return 0;
 }
 
-static int read_object(const struct field *f, char *out, const cJSON *value,
-                       const char *where, struct err *err) {
-    if (json_as_object(value, where, err) != 0) return -1;
+/* An object or a list, as text. */
+static int read_text(const struct field *f, char *out, const cJSON *value,
+                     const char *where, struct err *err) {
+    if ((f->type == FIELD_LIST ? json_as_array(value, where, err)
+                               : json_as_object(value, where, err)) != 0)
+        return -1;
     char *text = cJSON_PrintUnformatted(value);
     size_t n = strlen(text);
     memset(out, 0, f->size);
@@ -295,7 +315,8 @@ static int read_field(const struct field *f, void *base, const cJSON *value,
     case FIELD_DOUBLE: return read_double(f, out, value, where, err);
     case FIELD_BOOL: return json_as_bool(value, where, out, err);
     case FIELD_STRING: return read_string(f, out, value, where, err);
-    case FIELD_OBJECT: return read_object(f, out, value, where, err);
+    case FIELD_LIST:
+    case FIELD_OBJECT: return read_text(f, out, value, where, err);
     case FIELD_ENUM: return read_enum(f, out, value, where, err);
     }
     return -1;
@@ -342,6 +363,7 @@ static cJSON *field_value(const struct field *f, const void *base) {
     case FIELD_DOUBLE: return cJSON_CreateNumber(*(const double *)in);
     case FIELD_BOOL: return cJSON_CreateBool(*(const bool *)in);
     case FIELD_STRING: return cJSON_CreateString(in);
+    case FIELD_LIST: return *(const char *)in ? cJSON_Parse(in) : cJSON_CreateArray();
     case FIELD_OBJECT: return *(const char *)in ? cJSON_Parse(in) : cJSON_CreateObject();
     case FIELD_ENUM: return cJSON_CreateString(f->names[*(const unsigned *)in]);
     }
@@ -366,6 +388,7 @@ static void print_range(struct buf *out, const struct field *f) {
     } else {
         buf_puts(out, f->type == FIELD_BOOL     ? "true|false"
                       : f->type == FIELD_OBJECT ? "object"
+                      : f->type == FIELD_LIST   ? "list of strings"
                                                 : "string");
     }
 }

@@ -16,6 +16,7 @@ enum field_type {
     FIELD_DOUBLE,
     FIELD_BOOL,
     FIELD_STRING,
+    FIELD_LIST,   /* of strings, kept as text; "" is printed as [] */
     FIELD_OBJECT, /* any JSON object, kept as text; "" is printed as {} */
     FIELD_ENUM
 };

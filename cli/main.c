@@ -23,8 +23,9 @@ static int run(int argc, char **argv) {
         return EX_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0) return print_version();
-    /* not for people: the process that a sandbox starts of this program */
+    /* not for people: the processes that a sandbox and a plug-in start of this program */
     if (strcmp(argv[1], "sandbox-launcher") == 0) return sandbox_launcher_main(argc - 1, argv + 1);
+    if (strcmp(argv[1], "reward-worker") == 0) return cmd_reward_worker(argc - 1, argv + 1);
     const char *name =
         strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ? "help" : argv[1];
     const struct cmd *cmd = cmd_find(name);

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "policy/tokenizer_internal.h"
-#include "policy/utf8.h"
+#include "base/utf8.h"
 
 static const char *const SPECIAL[] = {"<pad>", "<bos>", "<eos>", "<unk>"};
 enum { PAD, BOS, EOS, UNK, N_SPECIAL };

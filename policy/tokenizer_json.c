@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "policy/tokenizer_internal.h"
-#include "policy/utf8.h"
+#include "base/utf8.h"
 
 enum { MAX_IDS = 1 << 20, MAX_ADDED = 4096 };
 

@@ -1,7 +1,8 @@
 /* reward/scorer.h: one entry of an experiment's list of rewards, opened for a run.
  *
  * A scorer takes a group of completions and leaves a verdict for each. It is a built-in
- * checker with its options. Any number of threads may score with it at once; a scorer that
+ * checker with its options, or a plug-in: a shared object (reward/hone_reward.h), a program
+ * or a server (docs/rewards.md). Any number of threads may score with it at once; a scorer that
  * has only so many places makes the others wait.
  */
 #ifndef REWARD_SCORER_H
@@ -10,9 +11,17 @@
 #include "reward/checker.h"
 
 struct scorer_config {
-    const char *name;    /* what verdicts are recorded under */
+    const char *name; /* what verdicts are recorded under */
+    /* One of the four; the others are NULL or "". */
     const char *checker; /* built-in */
+    const char *plugin;  /* path of a shared object */
+    const char *command; /* a JSON array of strings: program and arguments */
+    const char *url;     /* http or https */
     const char *options; /* a JSON object; NULL or "": standard */
+    /* of plug-ins: */
+    double timeout_s, min_value, max_value;
+    int workers, retries;
+    const char *program; /* the hone that plays the worker; NULL: this one */
 };
 
 struct scorer;
@@ -24,7 +33,7 @@ MUST_USE int scorer_check(const struct scorer_config *c, struct err *err);
 bool scorer_is_shaping(const struct scorer_config *c);
 bool scorer_needs_answer(const struct scorer_config *c);
 
-/* On -1 *s is NULL. Caller frees with scorer_close, which accepts NULL. */
+/* Starts the plug-in, if it is one. On -1 *s is NULL. Caller frees with scorer_close, which accepts NULL. */
 MUST_USE int scorer_open(struct scorer **s, const struct scorer_config *c, struct err *err);
 void scorer_close(struct scorer *s);
 

@@ -397,7 +397,7 @@ static void test_experiment_section_errors(void **state) {
     refuse_section("\"reward\":{\"checkers\":[]}",
                    "x.json: reward.checkers: 1 to 8 checkers, found 0");
     refuse_section("\"reward\":{\"checkers\":[{\"weight\":1}]}",
-                   "x.json: reward.checkers[0].checker: missing");
+                   "x.json: reward.checkers[0].checker: missing; or plugin, command or url");
     refuse_section("\"reward\":{\"checkers\":[{\"checker\":\"format\"},{\"checker\":"
                    "\"format\"}]}",
                    "x.json: reward.checkers[1].name: 'format' is already in the list; give one another "

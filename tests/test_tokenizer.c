@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "policy/tokenizer.h"
-#include "policy/utf8.h"
+#include "base/utf8.h"
 
 #define MATHS "0123456789+-*/()=, \nabcdefghijklmnopqrstuvwxyz"
 #define ODD                                                                              \

@@ -1,6 +1,6 @@
-/* policy/utf8.h: code points in bytes that need not be UTF-8 at all. */
-#ifndef POLICY_UTF8_H
-#define POLICY_UTF8_H
+/* base/utf8.h: code points in bytes that need not be UTF-8 at all. */
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

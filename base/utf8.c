@@ -1,5 +1,5 @@
-/* policy/utf8.c: see utf8.h. */
-#include "policy/utf8.h"
+/* base/utf8.c: see utf8.h. */
+#include "base/utf8.h"
 
 int utf8_read(const char *s, size_t n, uint32_t *cp) {
     if (n == 0) return 0;
