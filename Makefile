@@ -99,10 +99,11 @@ check: tests
 	@tests/run.sh $(OUT) "$(T)"
 asan:
 	@$(MAKE) --no-print-directory MODE=asan check
-# A thousand kills (KILLS=n) of the tiny run, each gone on with.
+# A thousand kills (KILLS=n) of the tiny run, and of the quickstart shortened.
 KILLS ?= 1000
 torture: hone
 	HONE=$(CURDIR)/hone HONE_TEST_KILLS=$(KILLS) tests/test_kill.sh
+	HONE=$(CURDIR)/hone HONE_TEST_KILLS=$(KILLS) HONE_TEST_EXPERIMENT=quickstart tests/test_kill.sh
 lint:
 	@CFLAGS="$(BASE)" tests/lint.sh
 bench: hone

@@ -25,6 +25,32 @@ t() {
         head -n 40 | sed 's/^/# /'
 }
 
+# run_rows DIR: every row of the run in DIR, without what is a time, into DIR.rows.
+run_rows() {
+    sqlite3 "$1/run.db" "
+        SELECT step, stage, stage_step, state, weights_before, weights_after, learning_rate,
+               refusal FROM steps ORDER BY step;
+        SELECT stage, name, type, max_steps, finished_at IS NULL FROM stages ORDER BY stage;
+        SELECT * FROM problems ORDER BY id;
+        SELECT step, idx, problem_id, n_prompt, hex(ids) FROM traces ORDER BY step, idx;
+        SELECT * FROM groups ORDER BY id;
+        SELECT id, group_id, sample, n_prompt, n_completion, finish_reason, reward, advantage,
+               key_seed, key_purpose, key_step, key_prompt, key_sample, weights_hash,
+               quote(text), hex(ids), hex(logps), hex(mask) FROM episodes ORDER BY id;
+        SELECT episode_id, checker, version, weight, status, score, detail,
+               deterministic, parts FROM verdicts
+         ORDER BY episode_id, checker;
+        SELECT * FROM group_sums ORDER BY group_id;
+        SELECT group_id, checker, verdicts, scored, score_sum, passed, unparsable, failures,
+               not_scorable FROM group_checkers ORDER BY group_id, checker;
+        SELECT step, name, value FROM metrics WHERE name NOT LIKE 'timing_s/%'
+           AND name NOT IN ('step_time', 'tokens_per_s') ORDER BY step, name;
+        SELECT id, step, spec, mode, k, temperature, n, pass1, ci95, pass_at_k, avg_at_k,
+               mean_length, weights_hash FROM eval_runs ORDER BY id;
+        SELECT * FROM eval_episodes ORDER BY eval_id, idx, sample;" >"$1.rows" &&
+        [ -s "$1.rows" ]
+}
+
 finish() {
     echo "1..$n"
     [ "$failures" -eq 0 ] && [ "$n" -gt 0 ]

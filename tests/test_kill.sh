@@ -1,70 +1,70 @@
 #!/usr/bin/env bash
 # tests/test_kill.sh: the tiny run, killed 50 times at random instants and gone on with, ends in
-# the bytes of a run that was never killed.
+# the bytes of a run that was never killed. HONE_TEST_KILLS says how often, HONE_TEST_EXPERIMENT
+# may be quickstart, shortened.
 . "$(dirname "$0")/lib.sh"
-tiny=$top/tests/data/tiny.json
 kills=${HONE_TEST_KILLS:-50}
+experiment=$top/tests/data/tiny.json
 args=(--set checkpoint.save_steps=5 --set checkpoint.commit_prompts=1)
+longest=160 # milliseconds until the kill
+if [ "${HONE_TEST_EXPERIMENT:-tiny}" = quickstart ]; then
+    experiment=$top/experiments/quickstart/experiment.json
+    args+=(--set coldstart.max_steps=40 --set grpo.max_steps=8 --set grpo.num_prompts=6)
+    args+=(--set checkpoint.keep_last=2 --set eval.eval_steps=20 --set eval.samples=2)
+    args+=(--set problems.eval=spell_backward:length=3-6,split=test,n=40,seed=1)
+    longest=1200
+fi
 
-# Every row, without what is a time.
-rows() {
-    sqlite3 "$1/run.db" "
-        SELECT step, stage, stage_step, state, weights_before, weights_after, learning_rate,
-               refusal FROM steps ORDER BY step;
-        SELECT stage, name, type, max_steps, finished_at IS NULL FROM stages ORDER BY stage;
-        SELECT * FROM problems ORDER BY id;
-        SELECT step, idx, problem_id, n_prompt, hex(ids) FROM traces ORDER BY step, idx;
-        SELECT * FROM groups ORDER BY id;
-        SELECT id, group_id, sample, n_prompt, n_completion, finish_reason, reward, advantage,
-               key_seed, key_purpose, key_step, key_prompt, key_sample, weights_hash,
-               quote(text), hex(ids), hex(logps), hex(mask) FROM episodes ORDER BY id;
-        SELECT episode_id, checker, version, weight, status, score, detail FROM verdicts
-         ORDER BY episode_id, checker;
-        SELECT step, name, value FROM metrics WHERE name NOT LIKE 'timing_s/%'
-           AND name NOT IN ('step_time', 'tokens_per_s') ORDER BY step, name;
-        SELECT id, step, spec, mode, k, temperature, n, pass1, ci95, pass_at_k, avg_at_k,
-               mean_length, weights_hash FROM eval_runs ORDER BY id;
-        SELECT * FROM eval_episodes ORDER BY eval_id, idx, sample;" >"$1.rows" &&
-        [ -s "$1.rows" ]
-}
+go() { "$HONE" train "$experiment" --out "$1" --threads 1 "${args[@]}" >>"$1.log" 2>&1; }
 
 # Starts the run and kills it after a random time; 0 when a kill came before the end.
 kill_once() {
-    "$HONE" train "$tiny" --out killed --threads 1 "${args[@]}" >>killed.log 2>&1 &
-    local pid=$! ms=$((RANDOM % 300 + 1))
-    sleep "$(printf '0.%03d' "$ms")"
+    "$HONE" train "$experiment" --out "$1" --threads 1 "${args[@]}" >>"$1.log" 2>&1 &
+    local pid=$! rc=0
+    sleep "$(ms=$((RANDOM % longest + 1)); printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
     kill -KILL $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    local rc=$?
+    wait $pid 2>/dev/null || rc=$?
     [ $rc -eq 137 ] || [ $rc -eq 0 ] || bad+=" status $rc"
     [ $rc -eq 137 ]
 }
 
-# Until there were enough kills: a run that came to its end is compared, and begun anew.
-torture() {
-    local done=0 ends=0 bad=""
-    while [ $done -lt "$kills" ]; do
-        kill_once && done=$((done + 1)) && killed_now=1 || killed_now=0
-        if [ -e killed/run.db ]; then
-            [ "$(sqlite3 killed/run.db 'PRAGMA integrity_check')" = ok ] || bad+=" integrity"
-        fi
-        [ $killed_now = 1 ] && continue
-        compare || bad+=" differs"
-        ends=$((ends + 1))
-        rm -rf killed
-    done
-    "$HONE" train "$tiny" --out killed --threads 1 "${args[@]}" >>killed.log 2>&1 || bad+=" end"
-    compare || bad+=" differs"
-    echo "$done kills, $((ends + 1)) runs to the end,${bad:- all the same}"
-    [ -z "$bad" ] || { tail -n 20 killed.log; return 1; }
-}
-
 compare() {
-    rows killed && cmp -s whole.rows killed.rows &&
-        cmp -s whole/final/model.safetensors killed/final/model.safetensors
+    run_rows "$1" && cmp -s whole.rows "$1.rows" &&
+        cmp -s whole/final/model.safetensors "$1/final/model.safetensors" || bad+=" differs"
 }
 
-t "a run that is never killed" 0 '' "$HONE" train "$tiny" --out whole --threads 1 "${args[@]}"
-t "its rows" 0 '' rows whole
-t "killed at random instants, the same bytes" 0 'all the same$' torture
+# torture NAME KILLS: until there were so many; a run that came to its end is compared, and
+# begun anew.
+torture() {
+    local done=0 ends=1 bad="" killed
+    while [ $done -lt "$2" ]; do
+        killed=0
+        kill_once "$1" && killed=1 && done=$((done + 1))
+        if [ -e "$1/run.db" ]; then
+            [ "$(sqlite3 "$1/run.db" 'PRAGMA integrity_check')" = ok ] || bad+=" integrity"
+        fi
+        [ -z "$bad" ] || break
+        [ $killed = 1 ] && continue
+        compare "$1"
+        ends=$((ends + 1))
+        rm -rf "$1"
+    done
+    go "$1" || bad+=" end"
+    compare "$1"
+    echo "$done kills, $ends runs to the end,${bad:- all the same}" | tee "$1.txt"
+    [ -z "$bad" ] || { tail -n 20 "$1.log"; return 1; }
+}
+
+# Two at a time: most of the time goes by waiting for the disk.
+both() {
+    torture one $((kills / 2)) &
+    local pid=$! rc=0
+    torture two $((kills - kills / 2)) || rc=1
+    wait $pid && return $rc
+}
+
+t "a run that is never killed" 0 '' "$HONE" train "$experiment" --out whole --threads 1 "${args[@]}"
+t "its rows" 0 '' run_rows whole
+t "killed at random instants, the same bytes" 0 'all the same$' both
+sed 's/^/# /' one.txt two.txt
 finish
