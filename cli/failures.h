@@ -3,8 +3,8 @@
  * The rate is taken over a reward's newest steps that together have FAILURE_WINDOW
  * verdicts; while a run has fewer, they count as that many. So one failure in a step of
  * eight verdicts stops nothing, a checker that always fails stops the run within its first
- * steps, and one that begins to fail later is not excused by what it did before. The window
- * is the process's: it starts empty when a run is resumed.
+ * steps, and one that begins to fail later is not excused by what it did before. A run that
+ * is gone on with fills the window from run.db, and stops where one never killed would.
  */
 #ifndef CLI_FAILURES_H
 #define CLI_FAILURES_H

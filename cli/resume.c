@@ -194,3 +194,16 @@ int resume_check_problems(struct run *r, struct err *err) {
             return -1;
     return 0;
 }
+
+/* A step has at least one verdict of each reward, so that many steps fill a window. */
+int resume_fill_failures(struct run *r, struct err *err) {
+    struct db_failed *f;
+    int n;
+    arena_reset(&r->arena);
+    if (db_read_failed(r->db, r->last - FAILURE_WINDOW, &r->arena, &f, &n, err) != 0) return -1;
+    for (int k = 0; k < n; k++)
+        for (int i = 0; i < r->x.n_rewards; i++)
+            if (strcmp(f[k].checker, r->x.reward[i].name) == 0)
+                failure_window_push(&r->failures[i], f[k].n, f[k].failed);
+    return 0;
+}

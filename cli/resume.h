@@ -17,4 +17,7 @@ MUST_USE int resume_find_end(struct run *r, struct err *err);
  * a file of problems may have been changed. */
 MUST_USE int resume_check_problems(struct run *r, struct err *err);
 
+/* Fills the windows of failures from the steps that are done. */
+MUST_USE int resume_fill_failures(struct run *r, struct err *err);
+
 #endif

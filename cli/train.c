@@ -12,6 +12,7 @@
 #include "cli/checkpoint.h"
 #include "cli/cmd.h"
 #include "cli/reapply.h"
+#include "cli/resume.h"
 #include "cli/stop.h"
 #include "policy/folder.h"
 
@@ -127,7 +128,7 @@ static int go_back_to_the_end(struct run *r, struct err *err) {
         printf("resumed after step %d, from the checkpoint of step %d\n", r->last, from);
     else
         printf("resumed after step %d, from the start\n", r->last);
-    return 0;
+    return resume_fill_failures(r, err);
 }
 
 /* The weights the run starts from are kept with it, so that the folder is all it needs. */

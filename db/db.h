@@ -118,6 +118,9 @@ MUST_USE int db_read_eval_episodes(struct db *db, int64_t eval_id, struct arena 
 
 MUST_USE int db_read_curve(struct db *db, struct arena *a, struct db_curve **rows, int *n,
                            struct err *err);
+/* Of steps after `after`, in their order; a step that waits for its result is left out. */
+MUST_USE int db_read_failed(struct db *db, int after, struct arena *a, struct db_failed **rows,
+                            int *n, struct err *err);
 MUST_USE int db_read_failures(struct db *db, struct arena *a, struct db_failure **rows,
                               int *n, struct err *err);
 

@@ -423,6 +423,30 @@ int db_read_curve(struct db *db, struct arena *a, struct db_curve **rows, int *n
     return read_rows(&q, a, read_curve, sizeof **rows, (void **)rows, n, err);
 }
 
+static int read_failed(struct stmt *q, struct arena *a, void *out, struct err *err) {
+    (void)err;
+    struct db_failed *row = out;
+    row->step = (int)stmt_int(q);
+    row->checker = stmt_text(q, a);
+    row->n = (int)stmt_int(q);
+    row->failed = (int)stmt_int(q);
+    return 0;
+}
+
+int db_read_failed(struct db *db, int after, struct arena *a, struct db_failed **rows, int *n,
+                   struct err *err) {
+    static const char sql[] =
+        "SELECT g.step, c.checker, sum(c.verdicts), sum(c.failures)"
+        " FROM steps s JOIN groups g ON g.step = s.step"
+        " JOIN group_checkers c ON c.group_id = g.id"
+        " WHERE s.step > ? AND s.state <> 'sampled'"
+        " GROUP BY g.step, c.checker ORDER BY g.step, c.checker";
+    struct stmt q;
+    stmt_begin(&q, db, "read the failed verdicts", sql);
+    stmt_bind_int(&q, after);
+    return read_rows(&q, a, read_failed, sizeof **rows, (void **)rows, n, err);
+}
+
 static int read_failure(struct stmt *q, struct arena *a, void *out, struct err *err) {
     (void)err;
     struct db_failure *row = out;

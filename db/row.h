@@ -133,6 +133,13 @@ struct db_curve {
     double kl, entropy, loss, grad_norm, learning_rate, wall_s;
 };
 
+/* What one checker said in one step. */
+struct db_failed {
+    int step;
+    const char *checker;
+    int n, failed; /* verdicts; those that were its own failure */
+};
+
 /* A row of v_failures. */
 struct db_failure {
     const char *checker, *version, *status;
