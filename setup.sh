@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(gcc make pkg-config git libc6-dev libsqlite3-dev libcurl4-openssl-dev libcjson-dev
-    libxxhash-dev libpcre2-dev libcmocka-dev
+    libxxhash-dev libpcre2-dev libcmocka-dev sqlite3
     libseccomp-dev python3 g++)
 dev=(clang libomp-dev cppcheck)
 

@@ -133,11 +133,9 @@ struct db_curve {
     double kl, entropy, loss, grad_norm, learning_rate, wall_s;
 };
 
-/* What one checker said in one step. */
-struct db_failed {
-    int step;
+struct db_failed { /* of one checker in one step */
+    int step, n, failed; /* n verdicts; those that were its own failure */
     const char *checker;
-    int n, failed; /* verdicts; those that were its own failure */
 };
 
 /* A row of v_failures. */
