@@ -13,8 +13,11 @@ CC := gcc
 endif
 Q := $(if $(V),,@)
 PREFIX ?= /usr/local
-PKGS := sqlite3 libcurl libcjson libxxhash libpcre2-8
+PKGS := sqlite3 libcurl libcjson libxxhash libpcre2-8 libutf8proc
 PKGS += libseccomp
+# FLINT 3 holds what were libraries of their own before (reward/math_flint.h).
+HAVE_FLINT3 := $(shell echo | $(CC) -E -include flint/ca.h - >/dev/null 2>&1 && echo yes)
+FLINT := $(if $(HAVE_FLINT3),,-lcalcium -lantic -lflint-arb) -lflint -lmpfr -lgmp
 OUT := build/$(MODE)-$(notdir $(CC))
 VERSION := 0.1.0
 
@@ -28,7 +31,7 @@ else
 $(error MODE is release or asan, not $(MODE))
 endif
 CFLAGS_ALL := $(BASE) -MMD -MP $(WARN) $(FLAGS) $(CFLAGS)
-LIBS := $(shell pkg-config --libs $(PKGS)) -lm
+LIBS := $(FLINT) $(shell pkg-config --libs $(PKGS)) -lm
 
 # policy/kernels/ is compiled once for each instruction set; the rest once.
 ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)

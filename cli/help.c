@@ -15,6 +15,7 @@ static const struct cmd table[] = {
     {"eval", cmd_eval, "score a policy on a set of problems"},
     {"sample", cmd_sample, "print completions of a prompt or of problems, with verdicts"},
     {"show", cmd_show, "look into a run: steps, episodes, evaluations"},
+    {"score", cmd_score, "check answers against golds, from a file of pairs"},
     {"bench", cmd_bench, "measure the machine, and how near to its ceiling a policy runs"},
     {"reward", cmd_reward, "try a reward plug-in against its interface's rules"},
     {"help", cmd_help, "help of a command, or of a topic: config, problems"},

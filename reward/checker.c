@@ -140,11 +140,11 @@ static const struct checker checker_format = {
 static const struct checker checker_partial = {
     .name = "partial", .version = "partial/1", .score = score_partial,
     .help = "the share of the answer's words or characters in their place"};
-
 static const struct checker *const checkers[] = {
     &checker_answer,
     &checker_format,
     &checker_partial,
+    &checker_math,
     &checker_tag_count,
     &checker_length,
     &checker_cosine,

@@ -2,10 +2,11 @@
  *
  * A checker is looked up by name. `answer` is the problem kind's own checker (countdown's
  * expression grammar, gsm8k's number, ...); `partial` is the share of the gold's words or
- * characters that stand in their place; the shaping checkers (`format`, `length`, ...)
- * judge how a completion is written, not whether it is right. Every checker parses with a
- * closed grammar and a work budget, runs no code, raises no signal, and may be called from
- * any thread. What an experiment lists as a reward is a scorer (reward/scorer.h): a checker
+ * characters that stand in their place; `math` compares with the gold as mathematics, for
+ * any kind (reward/math.h); the shaping checkers (`format`, `length`, ...) judge how a
+ * completion is written, not whether it is right. Every checker parses with a closed
+ * grammar and a work budget, runs no code, raises no signal, and may be called from any
+ * thread. What an experiment lists as a reward is a scorer (reward/scorer.h): a checker
  * with its options, or a plug-in.
  */
 #ifndef REWARD_CHECKER_H

@@ -45,7 +45,7 @@ struct checker {
 
 extern const struct checker checker_tag_count, checker_length, checker_cosine,
     checker_repetition_penalty, checker_soft_overlong_punishment,
-    checker_language_consistency;
+    checker_language_consistency, checker_math;
 
 /* Reads a JSON object of options into value[n_options]; NULL leaves them standard. -1 with
  * EX_CONFIG: an unknown key with the nearest one, a value out of range. */

@@ -5,7 +5,7 @@
 t "no command is a usage error" 64 '^usage: hone COMMAND' "$HONE"
 t "a typo names the nearest command" 64 "^hone: no such command 'trian'; did you mean 'train'\?$" \
     "$HONE" trian
-t "an unlike word lists the commands" 64 'valid are train, eval, sample, show, bench, reward and help$' \
+t "an unlike word lists the commands" 64 'valid are train, eval, sample, show, score, bench, reward and help$' \
     "$HONE" frobnicate
 t "--help is help" 0 '^  train ' "$HONE" --help
 t "help is help" 0 '^  hone help config ' "$HONE" help
