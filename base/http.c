@@ -44,7 +44,7 @@ static void set_options(struct http *h, const char *url, const char *json, size_
 static enum http_status judge_failure(CURLcode rc, const struct buf *body, char *why, size_t n) {
     if (body->full) {
         snprintf(why, n, "an answer of more than %zu bytes", body->max);
-        return HTTP_FAILED;
+        return HTTP_LONG;
     }
     snprintf(why, n, "%s", curl_easy_strerror(rc));
     switch (rc) {

@@ -19,7 +19,8 @@ enum http_status {
     HTTP_OK,     /* 2xx; the body is whole */
     HTTP_LATE,   /* the time ran out */
     HTTP_AGAIN,  /* no connection, 429 or 5xx: another try may succeed */
-    HTTP_FAILED, /* anything else: another code, an answer of more than max bytes */
+    HTTP_LONG,   /* an answer of more than max bytes */
+    HTTP_FAILED, /* anything else: another code, an address that is none */
 };
 
 /* Sends JSON; waits at most seconds. *body (emptied first) is the answer, of at most max

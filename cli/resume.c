@@ -26,8 +26,12 @@ static bool is_safe(const char *key) {
             return true;
     }
     const char *dot = strrchr(key, '.');
-    return strncmp(key, "stages[", 7) == 0 && dot &&
-           strcmp(dot, ".max_tokens_per_microbatch") == 0;
+    if (!dot) return false;
+    if (strncmp(key, "stages[", 7) == 0) return strcmp(dot, ".max_tokens_per_microbatch") == 0;
+    /* where a plug-in is and how long it may take, not what it says */
+    return strncmp(key, "reward.checkers[", 16) == 0 &&
+           (strcmp(dot, ".url") == 0 || strcmp(dot, ".timeout") == 0 ||
+            strcmp(dot, ".workers") == 0 || strcmp(dot, ".retries") == 0);
 }
 
 /* NULL, or why a stage may not get another number of steps. */

@@ -141,7 +141,8 @@ static int check_failures(struct run *r, const struct harvest *h, int step, stru
         if (!failure_window_over(w, r->x.max_failure_rate)) continue;
         return err_set(err, EX_SOFTWARE,
                        "step %d: the reward '%s' failed on %ld of its last %ld verdicts, more "
-                       "than max_failure_rate %g allows; see v_failures in %s/run.db",
+                       "than max_failure_rate %g allows; see v_failures in %s/run.db, mend "
+                       "it, and go on with a greater --set reward.max_failure_rate",
                        step, r->x.reward[i].name, w->failed, w->n, r->x.max_failure_rate,
                        r->dir);
     }

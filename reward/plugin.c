@@ -84,6 +84,7 @@ static bool ask_server(struct plugin *p, struct place *at, double seconds, struc
             snprintf(full, sizeof full, "no answer within %g s", seconds);
             return fail(f, VERDICT_TIMEOUT, full);
         }
+        if (got == HTTP_LONG) return fail(f, VERDICT_LIMIT, "its answer has no end");
         if (got == HTTP_FAILED || tries == p->retries || end - child_now() < pause) {
             snprintf(full, sizeof full, "%s%s", why, tries ? ", also when tried again" : "");
             return fail(f, VERDICT_CRASHED, full);
