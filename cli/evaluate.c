@@ -38,7 +38,7 @@ static int load_chunk(struct eval_run *v, int first, int n, struct err *err) {
         int len = engine_encode_prompt(v->e, v->problem[i].prompt, id, v->max_prompt, err);
         if (len < 0) return err_prefix(err, "problem %d of %s", first + i, problem_set_spec(v->set));
         v->prompt[i] = (struct rollout_prompt){id, len, (uint32_t)v->cfg->step,
-                                               (uint32_t)(first + i), v->cfg->k};
+                                               (uint32_t)(first + i), v->cfg->k, 0};
     }
     return 0;
 }

@@ -16,6 +16,7 @@ static const struct cmd table[] = {
     {"sample", cmd_sample, "print completions of a prompt or of problems, with verdicts"},
     {"show", cmd_show, "look into a run: steps, episodes, evaluations"},
     {"score", cmd_score, "check answers against golds, from a file of pairs"},
+    {"replay", cmd_replay, "draw recorded episodes again, rebuild weights, compare two runs"},
     {"bench", cmd_bench, "measure the machine, and how near to its ceiling a policy runs"},
     {"reward", cmd_reward, "try a reward plug-in against its interface's rules"},
     {"help", cmd_help, "help of a command, or of a topic: config, problems"},

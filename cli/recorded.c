@@ -79,7 +79,7 @@ static int read_group(struct run *r, const struct db_group *g, bool verdicts, st
         .kind = p.kind, .key = p.key, .prompt = p.prompt, .gold = p.gold,
         .columns = p.columns};
     h->prompt[g->prompt_no] =
-        (struct rollout_prompt){e[0].ids, e[0].n_prompt, e[0].key_step, e[0].key_prompt, n};
+        (struct rollout_prompt){e[0].ids, e[0].n_prompt, e[0].key_step, e[0].key_prompt, n, 0};
     for (int k = 0; k < n; k++) {
         take_episode(&e[k], h, at + k);
         if (verdicts && read_verdicts(r, &e[k], h, at + k, err) != 0) return -1;

@@ -39,6 +39,9 @@ struct harvest {
 
 void harvest_init(struct run *r, const struct experiment_stage *s, struct harvest *h);
 
+/* How a stage draws. */
+struct rollout_config harvest_rollout(const struct run *r, const struct experiment_stage *s);
+
 /* Reads the groups that run.db holds of a step into the first places of h. `verdicts`: those
  * too, for the metrics. */
 MUST_USE int harvest_read(struct run *r, int step, bool verdicts, struct harvest *h,

@@ -39,9 +39,17 @@ static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
         int *id = arena_new(&r->arena, (size_t)max, sizeof *id);
         int len = engine_encode_prompt(&r->e, h->problem[p].prompt, id, max, err);
         if (len < 0) return -1;
-        h->prompt[p] = (struct rollout_prompt){id, len, (uint32_t)r->step + 1, (uint32_t)p, h->G};
+        h->prompt[p] = (struct rollout_prompt){id, len, (uint32_t)r->step + 1, (uint32_t)p, h->G,
+                                                0};
     }
     return 0;
+}
+
+struct rollout_config harvest_rollout(const struct run *r, const struct experiment_stage *s) {
+    return (struct rollout_config){
+        .sampler = {s->temperature, s->top_k, s->top_p, s->min_p},
+        .max_completion_length = s->max_completion_length,
+        .stop = r->stop_string, .n_stop = r->x.n_stop, .seed = r->x.seed, .purpose = RNG_SAMPLE};
 }
 
 /* What the rollout wrote lasts until its next run; the step needs it longer. */
@@ -57,10 +65,7 @@ static void keep_trace(struct run *r, struct trace *t) {
 /* Draws groups first to first + n - 1. */
 static void sample(struct run *r, const struct experiment_stage *s, struct harvest *h, int first,
                    int n) {
-    struct rollout_config rc = {.sampler = {s->temperature, s->top_k, s->top_p, s->min_p},
-                                .max_completion_length = s->max_completion_length,
-                                .stop = r->stop_string, .n_stop = r->x.n_stop, .seed = r->x.seed,
-                                .purpose = RNG_SAMPLE};
+    struct rollout_config rc = harvest_rollout(r, s);
     rollout_run(r->rollout, &rc, h->prompt + first, n, h->trace + first * h->G);
     struct buf text = {0};
     for (int k = first * h->G; k < (first + n) * h->G; k++) {

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "db/row.h"
+#include "db/view.h"
 
 struct db;
 
@@ -106,6 +107,9 @@ MUST_USE int db_read_groups(struct db *db, int step, struct arena *a,
                             struct db_group **rows, int *n, struct err *err);
 MUST_USE int db_read_episodes(struct db *db, int64_t group_id, struct arena *a,
                               struct db_episode **rows, int *n, struct err *err);
+/* Where the episodes of a step (0: of all) are, in the order of their ids. */
+MUST_USE int db_read_places(struct db *db, int step, struct arena *a,
+                            struct db_place **rows, int *n, struct err *err);
 MUST_USE int db_read_verdicts(struct db *db, int64_t episode_id, struct arena *a,
                               struct db_verdict **rows, int *n, struct err *err);
 MUST_USE int db_read_evals(struct db *db, struct arena *a, struct db_eval **rows, int *n,

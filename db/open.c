@@ -134,17 +134,26 @@ int db_open(struct db **db, const char *path, struct err *err) {
     return open_as(db, path, "", SQLITE_OPEN_READWRITE, err);
 }
 
-/* A WAL database needs its -shm file even to read. Where that cannot be made (read-only
- * medium) and no -wal holds newer pages, the file itself is all there is. */
+/* A WAL database needs its -wal and -shm files even to read. Opened for writing (and then kept
+ * from it), the last handle takes away what it made; one opened for reading would leave them
+ * behind. A log that was there already, of a run that was killed, stays as it is. Where nothing
+ * can be made (read-only medium) and no log holds newer pages, the file itself is all there is. */
 int db_open_readonly(struct db **db, const char *path, struct err *err) {
-    *db = NULL;
-    if (check_file(path, O_RDONLY, err) != 0) return -1;
-    if (open_as(db, path, "", SQLITE_OPEN_READONLY, err) == 0) return 0;
-    if (err->code == EX_DATAERR || err->code == EX_TEMPFAIL) return -1;
     char wal[4096];
     struct stat st;
+    *db = NULL;
+    if (check_file(path, O_RDONLY, err) != 0) return -1;
     snprintf(wal, sizeof wal, "%s-wal", path);
-    if (stat(wal, &st) == 0 && st.st_size > 0) return -1;
+    bool log = stat(wal, &st) == 0, full = log && st.st_size > 0;
+    if (open_as(db, path, "", SQLITE_OPEN_READWRITE, err) == 0) {
+        sqlite3_db_config((*db)->sq, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log, (int *)NULL);
+        if (exec(*db, "open", "PRAGMA query_only = ON", err) == 0) return 0;
+        db_close(*db);
+        *db = NULL;
+        return -1;
+    }
+    if (err->code == EX_DATAERR || err->code == EX_TEMPFAIL) return -1;
+    if (full) return open_as(db, path, "", SQLITE_OPEN_READONLY, err);
     return open_as(db, path, "?immutable=1", SQLITE_OPEN_READONLY, err);
 }
 

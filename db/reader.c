@@ -308,6 +308,26 @@ int db_read_episodes(struct db *db, int64_t group_id, struct arena *a,
     return read_rows(&q, a, read_episode, sizeof **rows, (void **)rows, n, err);
 }
 
+static int read_place(struct stmt *q, struct arena *a, void *out, struct err *err) {
+    (void)a, (void)err;
+    struct db_place *row = out;
+    row->id = stmt_int(q);
+    row->step = (int)stmt_int(q);
+    return 0;
+}
+
+int db_read_places(struct db *db, int step, struct arena *a, struct db_place **rows, int *n,
+                   struct err *err) {
+    static const char all[] = "SELECT e.id, g.step FROM groups g JOIN episodes e"
+                              " ON e.group_id = g.id ORDER BY e.id";
+    static const char one[] = "SELECT e.id, g.step FROM groups g JOIN episodes e"
+                              " ON e.group_id = g.id WHERE g.step = ? ORDER BY e.id";
+    struct stmt q;
+    stmt_begin(&q, db, "look for episodes", step ? one : all);
+    if (step) stmt_bind_int(&q, step);
+    return read_rows(&q, a, read_place, sizeof **rows, (void **)rows, n, err);
+}
+
 static int read_verdict(struct stmt *q, struct arena *a, void *out, struct err *err) {
     (void)err;
     struct db_verdict *row = out;

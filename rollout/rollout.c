@@ -149,7 +149,7 @@ static void start_sample(struct job *j, struct worker *w) {
     *s = (struct sample){.seq = session_open(w->session, g->seq), .group = g,
                          .trace = &g->trace[g->started], .started = now_ms()};
     s->key = (struct rng_key){j->cfg->seed, j->cfg->purpose, g->prompt->step, g->prompt->prompt,
-                              (uint32_t)g->started};
+                              g->prompt->first_sample + (uint32_t)g->started};
     s->next = g->prompt->id[g->prompt->n - 1];
     if (++g->started == g->prompt->n_samples) w->filling = NULL;
 }

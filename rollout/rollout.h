@@ -34,6 +34,7 @@ struct rollout_prompt {
     int n;
     uint32_t step, prompt; /* its place in the run, part of the random key */
     int n_samples;
+    uint32_t first_sample; /* the number of the first; 0 but for one that is drawn again */
 };
 
 struct trace {

@@ -192,7 +192,7 @@ static void step_init(struct step *s, enum policy_shape shape, struct sampler sa
         for (int j = 0; j < lengths[i]; j++)
             s->id[i][j] = (int)rng_below(&key, (uint32_t)(i * 10 + j), (uint64_t)V);
         s->prompt[i] =
-            (struct rollout_prompt){s->id[i], lengths[i], 1, (uint32_t)i, samples[i]};
+            (struct rollout_prompt){s->id[i], lengths[i], 1, (uint32_t)i, samples[i], 0};
     }
     struct rollout_config cfg = {.sampler = sampler,
                                  .max_completion_length = MAX_LEN,

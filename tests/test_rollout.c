@@ -35,7 +35,7 @@ static void fixture_init(struct fixture *f, enum policy_shape shape, bool bytes)
         key.prompt = (uint32_t)i;
         struct rollout_prompt *p = &f->prompt[i];
         *p = (struct rollout_prompt){f->id[i], 1 + i % MAX_PROMPT, 5, 100 + (uint32_t)i,
-                                     1 + i % 5};
+                                     1 + i % 5, 0};
         for (int j = 0; j < p->n; j++)
             f->id[i][j] = (int)rng_below(&key, (uint32_t)j, (uint64_t)V);
         f->n_traces += p->n_samples;
