@@ -3,9 +3,10 @@
 #   make            build ./hone            make check      run the tests (T=word filters)
 #   make quickstart train the small policy  make asan       the tests under sanitizers
 #   make lint       rules of the house      make bench      speed as a part of the ceiling
+#   make fuzz       libFuzzer, FUZZ_RUNS=   make torture    thousands of kills, KILLS=
 #   make install    DESTDIR= PREFIX=        make clean
 #
-# MODE (release, asan) picks the flags and its own object folder. CC may be gcc or clang.
+# MODE (release, asan, fuzz) picks the flags and its own object folder. CC may be gcc or clang.
 # V=1 shows the commands.
 MODE ?= release
 ifeq ($(origin CC),default)
@@ -25,10 +26,12 @@ WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow 
 BASE := -std=gnu11 -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -fno-trapping-math $(shell pkg-config --cflags $(PKGS))
 ifeq ($(MODE),asan)
 FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(MODE),fuzz)
+FLAGS := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 else ifeq ($(MODE),release)
 FLAGS := -O3 -g
 else
-$(error MODE is release or asan, not $(MODE))
+$(error MODE is release, asan or fuzz, not $(MODE))
 endif
 CFLAGS_ALL := $(BASE) -MMD -MP $(WARN) $(FLAGS) $(CFLAGS)
 LIBS := $(FLINT) $(shell pkg-config --libs $(PKGS)) -lm
@@ -102,6 +105,17 @@ check: tests
 	@tests/run.sh $(OUT) "$(T)"
 asan:
 	@$(MAKE) --no-print-directory MODE=asan check
+# libFuzzer over base/ and reward/: FUZZ_RUNS executions of the targets named by T.
+FUZZ_RUNS ?= 100000
+FUZZ_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(OUT)/libfuzz.a: $(patsubst %.c,$(OUT)/%.o,$(wildcard base/*.c reward/*.c))
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libfuzz.a
+	$(if $(Q),@echo "  LD  $@")
+	$(Q)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $^ -o $@ $(LIBS) $(LDFLAGS)
+fuzz-targets: $(FUZZ_BIN)
+fuzz:
+	@$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-targets
+	@tests/fuzz/run.sh build/fuzz-clang $(FUZZ_RUNS) "$(T)"
 # A thousand kills (KILLS=n) of the tiny run, and of the quickstart shortened.
 KILLS ?= 1000
 torture: hone
@@ -123,7 +137,7 @@ install: hone
 clean:
 	rm -rf build hone
 
-.PHONY: torture
+.PHONY: torture fuzz fuzz-targets
 .PHONY: all hone tests check asan lint bench quickstart install clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
