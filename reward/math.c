@@ -172,7 +172,9 @@ static void decide(struct math_work *w, struct side *gold, struct side *answer,
                     answer->limit ? "too large" : "not in the grammar");
     } else {
         w->nodes = 0;
-        finish(w, decide_trees(w, gold, answer), out);
+        bool unit = choice && math_has(answer->tree, M_UNIT); /* Cs is not C in seconds */
+        if (unit) math_why(w, "a choice against a quantity");
+        finish(w, unit ? MATH_DIFFERENT : decide_trees(w, gold, answer), out);
     }
 }
 

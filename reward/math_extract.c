@@ -220,12 +220,23 @@ static bool is_choice(char c, bool any_case) {
     return (c >= 'A' && c <= 'J') || (any_case && c >= 'a' && c <= 'j');
 }
 
-/* Another lettered choice in the rest is a hedge. */
-static bool names_another(const char *s, int n) {
-    for (int i = 0; i + 1 < n; i++)
-        if (is_choice(s[i], true) && strchr(").:", s[i + 1]) &&
-            (i == 0 || !isalnum((unsigned char)s[i - 1])))
-            return true;
+static bool begins_word(const char *s, int i) {
+    return i == 0 || !isalnum((unsigned char)s[i - 1]);
+}
+
+/* Another lettered choice in the rest, or a word that joins one, is a hedge. */
+static bool is_hedged(const char *s, int n) {
+    static const char *const words[] = {"or", "and", "not", "nor", "but"};
+    for (int i = 0; i + 1 < n; i++) {
+        if (!begins_word(s, i)) continue;
+        if (is_choice(s[i], true) && strchr(").:", s[i + 1])) return true;
+        for (int k = 0; k < 5; k++) {
+            int len = (int)strlen(words[k]);
+            if (i + len <= n && strncasecmp(s + i, words[k], (size_t)len) == 0 &&
+                (i + len == n || !isalnum((unsigned char)s[i + len])))
+                return true;
+        }
+    }
     return false;
 }
 
@@ -247,5 +258,5 @@ char math_extract_choice(const char *s, size_t n, bool bare, bool any_case) {
     bool mark = bracket || (text[i] && strchr(").:", text[i]));
     i += mark && i < k;
     if (i < k && (bare || !mark || !isspace((unsigned char)text[i]))) return 0;
-    return names_another(text + i, k - i) ? 0 : (char)toupper((unsigned char)letter);
+    return is_hedged(text + i, k - i) ? 0 : (char)toupper((unsigned char)letter);
 }

@@ -188,6 +188,12 @@ static const char *unit_of(struct math_node **t) {
 enum math_verdict math_quantities_equal(struct math_work *w, struct math_node *gold,
                                         struct math_node *answer) {
     const char *ug = unit_of(&gold), *ua = unit_of(&answer);
+    bool percent;
+    percent_number(w, *ug ? answer : gold, &percent);
+    if (percent && !*ug != !*ua) {
+        math_why(w, "a percent sign against a unit");
+        return MATH_DIFFERENT;
+    }
     switch (math_unit_compare(ug, ua)) {
     case UNIT_SAME: break;
     case UNIT_ONE_MISSING:

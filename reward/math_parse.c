@@ -110,6 +110,15 @@ static struct math_node *with_unit(struct math_parser *p, struct math_node *valu
     return t;
 }
 
+static const char *joined_units(struct math_work *w, const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b);
+    char *joined = arena_new(&w->arena, n + m + 2, 1);
+    memcpy(joined, a, n);
+    joined[n] = ' ';
+    memcpy(joined + n + 1, b, m);
+    return joined;
+}
+
 /* `km/h`: the phrase after a slash, a power each. */
 static const char *unit_per(struct math_parser *p, const char *unit) {
     while (parse_is_op(p, '/') && p->tok[p->i + 1].type == TK_TEXT) {
@@ -118,12 +127,7 @@ static const char *unit_per(struct math_parser *p, const char *unit) {
         int power = unit_power(p);
         const char *per = power ? math_unit_canon(p->w, t->text, t->n, -power) : NULL;
         if (!per) return NULL;
-        size_t n = strlen(unit), m = strlen(per);
-        char *joined = arena_new(&p->w->arena, n + m + 2, 1);
-        memcpy(joined, unit, n);
-        joined[n] = ' ';
-        memcpy(joined + n + 1, per, m);
-        unit = n ? joined : per;
+        unit = *unit ? joined_units(p->w, unit, per) : per;
     }
     return unit;
 }
@@ -199,13 +203,17 @@ static struct math_node *money(struct math_parser *p, bool negative) {
     struct math_node *value = parse_expr(p, PREC_SUM);
     if (!value) return NULL;
     if (negative) value = math_new1(p->w, M_NEG, 0, value);
+    const char *name = money_name(id);
     if (parse_cur(p)->type == TK_TEXT) { /* $5 per hour, $5 dollars */
         const struct math_tok *t = parse_cur(p);
         const char *unit = math_unit_canon(p->w, t->text, t->n, 1);
         if (!unit) return NULL;
         p->i++;
+        size_t n = strlen(name); /* $5 dollars an hour names it twice */
+        bool twice = strncmp(unit, name, n) == 0 && (!unit[n] || unit[n] == ' ');
+        name = twice ? unit : joined_units(p->w, name, unit);
     }
-    return with_unit(p, value, money_name(id));
+    return with_unit(p, value, name);
 }
 
 static struct math_node *operand(struct math_parser *p) {

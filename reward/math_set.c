@@ -261,7 +261,9 @@ static bool build(struct math_work *w, struct math_node *t, struct set *s) {
         bool lo_in = t->kind == M_SQUARE || (t->kind == M_HALF && (t->op & 1));
         bool hi_in = t->kind == M_SQUARE || (t->kind == M_HALF && (t->op & 2));
         push(s, t->kid[0], lo_in, t->kid[1], hi_in);
-        return normalise(w, s);
+        /* (3, 1) is a pair, [3, 1) nothing known: an interval has an inside, or is [3, 3]
+         */
+        return normalise(w, s) && s->n == 1;
     case M_SET: return points(w, t, s);
     case M_NUMSET: return t->op == 'R' && push(s, NULL, false, NULL, false);
     case M_SETOP: return operation(w, t, s);
@@ -294,9 +296,15 @@ static enum math_verdict pieces_equal(struct math_work *w, const struct set *a,
     return all;
 }
 
+static bool is_interval(const struct math_node *t) {
+    return t->n == 2 && (t->kind == M_TUPLE || t->kind == M_SQUARE || t->kind == M_HALF);
+}
+
 /* Sets with parameters: the same form with equal parts; a union in either order. */
 static enum math_verdict forms_equal(struct math_work *w, struct math_node *a,
                                      struct math_node *b) {
+    if (is_interval(a) && is_interval(b) && (a->kind != b->kind || a->op != b->op))
+        return MATH_DIFFERENT;
     if (a->kind != b->kind || a->op != b->op || a->n != b->n) return MATH_UNDECIDED;
     if (a->kind == M_NUMSET) return MATH_EQUAL;
     bool swap = a->kind == M_SETOP && a->op != '\\';

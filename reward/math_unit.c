@@ -261,6 +261,14 @@ static bool words_within(const char *a, const char *b) {
     return true;
 }
 
+/* a is a currency, b the same with something more: dollars, dollars a cup. */
+static bool more_of_money(const char *a, const char *b) {
+    size_t n = strlen(a);
+    bool money = strcmp(a, "usd") == 0 || strcmp(a, "eur") == 0 ||
+                 strcmp(a, "gbp") == 0 || strcmp(a, "yen") == 0 || strcmp(a, "cent") == 0;
+    return money && strncmp(a, b, n) == 0 && b[n] == ' ';
+}
+
 enum math_unit_match math_unit_compare(const char *a, const char *b) {
     if (strcmp(a, b) == 0) return UNIT_SAME;
     if (!*a || !*b) return UNIT_ONE_MISSING;
@@ -269,6 +277,6 @@ enum math_unit_match math_unit_compare(const char *a, const char *b) {
     if (*a == '#' && *b == '#' &&
         (words_within(a + 1, b + 1) || words_within(b + 1, a + 1)))
         return UNIT_SAME;
-    /* "3 dollars" answers "3 dollars a cup"; "5 km" does not answer "5 km an hour" */
-    return UNIT_DIFFERENT;
+    /* 3 dollars for 3 dollars a cup, but not 5 km for 5 km an hour */
+    return more_of_money(a, b) || more_of_money(b, a) ? UNIT_ONE_MISSING : UNIT_DIFFERENT;
 }
