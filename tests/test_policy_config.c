@@ -424,7 +424,7 @@ static void test_config_llama_print_reads_back_strictly(void **state) {
         assert_null(strstr(buf_text(&out), "lora_rank"));
         assert_null(strstr(buf_text(&out), "experts"));
         struct policy_config back = parsed(buf_text(&out), true);
-        assert_memory_equal(&back, &cfg[i], sizeof back);
+        assert_same(&back, &cfg[i]);
         buf_clear(&out);
     }
 }
