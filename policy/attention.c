@@ -4,13 +4,13 @@
 
 #include "base/mem.h"
 
-enum { BLOCK_ROWS = 144 }; /* query rows times heads that share a key, in flight */
+enum { BLOCK_ROWS = 96 }; /* query rows times heads that share a key, in flight */
 
 /* Heads of queries that share one head of keys. */
 static int group_of(const struct model *m) { return m->cfg.num_attention_heads / m->n_kv; }
 
 static int block_rows(const struct model *m) {
-    int n = (m->n_kv > 1 ? BLOCK_ROWS : 96) / group_of(m);
+    int n = BLOCK_ROWS / group_of(m);
     return n > 0 ? n : 1;
 }
 

@@ -21,10 +21,35 @@ void grad_list_clear(struct grad_list *l) {
     *l = (struct grad_list){0};
 }
 
-static struct grad_job *push(struct grad_list *l, const struct linear *w, int rows,
+size_t grad_ahead_size(const struct model *m, int max_rows) {
+    size_t D = (size_t)m->cfg.hidden_size, ao = (size_t)m->layer[0].o.in;
+    if (!grad_packs(m->dtype == COMPUTE_BF16, D)) return 0;
+    /* a row is a step, or with a pad a pair */
+    return grad_packed_size(false, max_rows, (int)(D > ao ? D : ao));
+}
+
+static void pack_rows(const struct grad_list *l, const struct model *m, const float *x, size_t ld,
+                      int panel, int first, int last, float *dst) {
+    struct pack_source s = {x, ld, l->dense, m->dtype == COMPUTE_BF16};
+    grad_pack(m->k, &s, first, last, l->n_dense, (int)ld, panel, dst);
+}
+
+void block_grad_pack(const struct grad_list *l, const struct model *m, int layer,
+                     const struct acts *a, const struct block_work *w, const float *dout,
+                     int first, int last) {
+    size_t D = (size_t)m->cfg.hidden_size;
+    if (!l->ahead.xn1) return;
+    pack_rows(l, m, w->xn1, D, PANEL, first, last, l->ahead.xn1);
+    pack_rows(l, m, w->xn2, D, PANEL, first, last, l->ahead.xn2);
+    pack_rows(l, m, a->ao, (size_t)m->layer[layer].o.in, PANEL, first, last, l->ahead.ao);
+    if (m->layer[layer].dense.width > 0)
+        pack_rows(l, m, dout, D, GRAD_PANEL, first, last, l->ahead.dout);
+}
+
+static struct grad_job *push(struct grad_list *l, const struct linear *w,
                              const float *x, size_t ldx, const float *dy, size_t ldy) {
     struct grad_job *j = &l->job[l->n_jobs++];
-    *j = (struct grad_job){.K = rows, .c = l->grad + w->grad, .ldc = w->ld, .bf16 = w->bf16};
+    *j = (struct grad_job){.K = w->bf16 ? l->n_dense : l->n_rows, .c = l->grad + w->grad, .ldc = w->ld, .bf16 = w->bf16};
     if (w->by_input) {
         j->M = w->in, j->a = x, j->lda = ldx;
         j->N = w->out, j->b = dy, j->ldb = ldy;
@@ -32,17 +57,22 @@ static struct grad_job *push(struct grad_list *l, const struct linear *w, int ro
         j->M = w->out, j->a = dy, j->lda = ldy;
         j->N = w->in, j->b = x, j->ldb = ldx;
     }
-    if (!w->bf16) return j;
-    j->K = l->n_dense;
-    j->a_row = j->b_row = l->dense;
+    j->a_row = j->b_row = w->bf16 ? l->dense : NULL;
     return j;
+}
+
+/* The same, its x packed ahead. */
+static void push_x(struct grad_list *l, const struct linear *w, const float *x, size_t ldx,
+                   const float *packed, const float *dy, size_t ldy) {
+    struct grad_job *j = push(l, w, x, ldx, dy, ldy);
+    if (w->bf16 == (l->dense != NULL)) j->b_packed = packed; /* the router is always f32 */
 }
 
 /* Over n rows of an expert: x and dy are found by their own lists. */
 static void push_slots(struct grad_list *l, const struct linear *w, int n, const float *x,
                        size_t ldx, const int *x_row, const float *dy, size_t ldy,
                        const int *dy_row) {
-    struct grad_job *j = push(l, w, n, x, ldx, dy, ldy);
+    struct grad_job *j = push(l, w, x, ldx, dy, ldy);
     j->K = n;
     j->a_row = dy_row;
     j->b_row = x_row;
@@ -88,30 +118,31 @@ static void push_experts(struct grad_list *l, const struct model *m, int layer,
     }
 }
 
-static void push_mla(struct grad_list *l, const struct model *m, const struct layer *y, int rows,
+static void push_mla(struct grad_list *l, const struct model *m, const struct layer *y,
                      const struct acts *a, const struct block_work *w) {
     size_t D = (size_t)m->cfg.hidden_size, H = (size_t)m->cfg.num_attention_heads;
     size_t dk = (size_t)m->dk, qd = (size_t)m->qd, r = (size_t)m->cfg.kv_lora_rank;
     size_t v = (size_t)m->cfg.v_head_dim, ql = (size_t)m->cfg.q_lora_rank;
     if (ql > 0) {
-        push(l, &y->q_a, rows, w->xn1, D, w->dqa, ql);
-        push(l, &y->q_b, rows, w->qan, ql, w->dq, H * qd);
+        push_x(l, &y->q_a, w->xn1, D, l->ahead.xn1, w->dqa, ql);
+        push(l, &y->q_b, w->qan, ql, w->dq, H * qd);
     } else {
-        push(l, &y->q_b, rows, w->xn1, D, w->dq, H * qd);
+        push_x(l, &y->q_b, w->xn1, D, l->ahead.xn1, w->dq, H * qd);
     }
-    push(l, &y->kv_a, rows, w->xn1, D, w->dkv, dk);
+    push_x(l, &y->kv_a, w->xn1, D, l->ahead.xn1, w->dkv, dk);
     for (size_t h = 0; h < H; h++) {
-        push(l, &y->k_up[h], rows, a->q + h * qd, H * qd, w->dqt + h * dk, H * dk);
-        push(l, &y->v_up[h], rows, a->o + h * r, H * r, w->dao + h * v, H * v);
+        push(l, &y->k_up[h], a->q + h * qd, H * qd, w->dqt + h * dk, H * dk);
+        push(l, &y->v_up[h], a->o + h * r, H * r, w->dao + h * v, H * v);
     }
 }
 
-static void push_gqa(struct grad_list *l, const struct model *m, const struct layer *y, int rows,
+static void push_gqa(struct grad_list *l, const struct model *m, const struct layer *y,
                      const struct block_work *w) {
     size_t D = (size_t)m->cfg.hidden_size;
-    push(l, &y->q_b, rows, w->xn1, D, w->dqt, (size_t)y->q_b.out);
-    push(l, &y->k, rows, w->xn1, D, w->dkey, (size_t)m->dk);
-    push(l, &y->v, rows, w->xn1, D, w->dval, (size_t)m->dv);
+    const float *xn1 = l->ahead.xn1;
+    push_x(l, &y->q_b, w->xn1, D, xn1, w->dqt, (size_t)y->q_b.out);
+    push_x(l, &y->k, w->xn1, D, xn1, w->dkey, (size_t)m->dk);
+    push_x(l, &y->v, w->xn1, D, xn1, w->dval, (size_t)m->dv);
 }
 
 void block_grad_jobs(struct grad_list *l, const struct model *m, int layer,
@@ -119,20 +150,19 @@ void block_grad_jobs(struct grad_list *l, const struct model *m, int layer,
                      int n_shards, const int *seq_of, const float *dout) {
     const struct layer *y = &m->layer[layer];
     size_t D = (size_t)m->cfg.hidden_size, F = (size_t)y->dense.width;
-    int rows = s[n_shards - 1].row + s[n_shards - 1].n;
     l->n_jobs = 0;
     if (F > 0) { /* the largest first: the end is shared out better */
-        push(l, &y->dense.gate, rows, w->xn2, D, a->g, F);
-        push(l, &y->dense.up, rows, w->xn2, D, a->u, F);
-        push(l, &y->dense.down, rows, w->h, F, dout, D);
+        push_x(l, &y->dense.gate, w->xn2, D, l->ahead.xn2, a->g, F);
+        push_x(l, &y->dense.up, w->xn2, D, l->ahead.xn2, a->u, F);
+        push(l, &y->dense.down, w->h, F, dout, D)->a_packed = l->ahead.dout;
     }
-    push(l, &y->o, rows, a->ao, (size_t)y->o.in, w->dxmid, D);
+    push_x(l, &y->o, a->ao, (size_t)y->o.in, l->ahead.ao, w->dxmid, D);
     if (m->dv == 0)
-        push_mla(l, m, y, rows, a, w);
+        push_mla(l, m, y, a, w);
     else
-        push_gqa(l, m, y, rows, w);
+        push_gqa(l, m, y, w);
     if (!y->moe) return;
-    push(l, &y->router, rows, w->xn2, D, w->dlogits, (size_t)m->cfg.n_routed_experts);
+    push_x(l, &y->router, w->xn2, D, l->ahead.xn2, w->dlogits, (size_t)m->cfg.n_routed_experts);
     push_experts(l, m, layer, a, w, s, n_shards, seq_of, dout);
 }
 

@@ -10,18 +10,32 @@
 
 #include "policy/block.h"
 
+/* The operands of a layer that several tiles or jobs share, packed ahead (grad_pack of
+ * policy/linear.h) by the threads, each its rows; NULL where they are not. Each has room for
+ * grad_ahead_size floats. */
+struct grad_ahead {
+    float *xn1, *xn2, *ao, *dout;
+};
+size_t grad_ahead_size(const struct model *m, int max_rows); /* 0: nothing is packed ahead */
+
 /* One thread's lists. `dense` and its length belong to the pass, the rest to the layer. */
 struct grad_list {
     struct grad_job *job; /* owned */
     int n_jobs;
     int *slot, *row; /* [R T + pads] slots by expert over all shards, and their rows; owned */
     float *grad;
-    const int *dense; /* [n_dense] rows in pairs; NULL in f32 */
-    int n_dense;
+    const int *dense; /* [n_dense] rows in pairs; NULL in f32: the rows in order */
+    int n_dense, n_rows;
+    struct grad_ahead ahead; /* borrowed from the pass */
 };
 
 void grad_list_init(struct grad_list *l, const struct model *m, int max_rows);
 void grad_list_clear(struct grad_list *l);
+
+/* Packs places [first, last) of the dense rows, for the jobs to come. */
+void block_grad_pack(const struct grad_list *l, const struct model *m, int layer,
+                     const struct acts *a, const struct block_work *w, const float *dout,
+                     int first, int last);
 
 /* Lists the jobs of a layer over all shards; dout is what block_ffn_backward had. seq_of[row]
  * numbers the rows' sequences. */

@@ -50,10 +50,11 @@ struct kernels {
     /* Rows of K floats to ceil(K / 2) pairs each, to nearest even; an odd end is padded
      * with 0. */
     void (*bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs);
-    /* Rows [first, last) of the source, n columns, in panels of `panel` columns one behind
-     * the other, a step a row of a panel; the last one's columns past n are left alone. */
+    /* Rows [first, last) of the source, n columns, in panels of `panel` columns that start
+     * `stride` floats apart, a step a row of a panel; the last one's columns past n are left
+     * alone. */
     void (*pack_rows)(const struct pack_source *s, int first, int last, int n, int panel,
-                      float *dst);
+                      float *dst, size_t stride);
     /* B[K][N] in panels of 32 columns from x[N][K], a column a row of it; zero past N. */
     void (*pack_columns)(const float *x, size_t ld, bool bf16, int K, int N, float *dst);
 

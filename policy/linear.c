@@ -1,6 +1,7 @@
 /* policy/linear.c: see linear.h.
  *
- * Sizes: an A block and a B block of scratch fit the L2 of one core together. In bf16 a
+ * Sizes: an A block of scratch fits the L2 of one core, a B block what the cores share: its
+ * panels are walked in order by many rows, so that they come in time from there. In bf16 a
  * "step" of k is a pair, so that both types walk the same layout.
  */
 #include "policy/linear.h"
@@ -10,13 +11,14 @@
 #include "base/mem.h"
 
 enum {
-    SCRATCH_A = 64 * 1024,  /* floats */
-    SCRATCH_B = 160 * 1024, /* floats */
+    SCRATCH_A = 112 * 1024, /* floats */
+    SCRATCH_B = 1024 * 1024,
     K_PIECE = 768,          /* rows of a matrix packed at once while it is used */
     K_LONGEST = 8192,       /* of a bf16 product, so that 12 rows fit SCRATCH_A */
     TILE_M = 192,           /* of a weight gradient */
     TILE_N = 288,
-    TILE_K = 320,           /* steps */
+    TILE_SLICE = 96,        /* of one whose other operand is packed ahead */
+    TILE_K = 640,           /* steps */
     DIRECT_LD = 256,        /* rows so short are read where they stand */
 };
 
@@ -46,7 +48,7 @@ static struct panels pack(const struct kernels *k, bool bf16, float *dst, const 
     if (by_column)
         k->pack_columns(src, ld, bf16, K, N, dst);
     else
-        k->pack_rows(&rows, 0, K, N, PANEL, dst);
+        k->pack_rows(&rows, 0, K, N, PANEL, dst, (size_t)steps_of(bf16, K) * PANEL);
     return kernels_packed(dst, steps_of(bf16, K));
 }
 
@@ -140,6 +142,19 @@ void linear_backward(const struct kernels *k, const struct linear *l, int n, con
 
 /* --- weight gradients ---------------------------------------------------------------- */
 
+bool grad_packs(bool bf16, size_t ld) { return bf16 || ld > DIRECT_LD; }
+
+size_t grad_packed_size(bool bf16, int K, int n) {
+    return (size_t)steps_of(bf16, K) * ((size_t)n + GRAD_PANEL);
+}
+
+void grad_pack(const struct kernels *k, const struct pack_source *s, int first, int last, int K,
+               int n, int panel, float *dst) {
+    size_t before = (size_t)steps_of(s->bf16, first);
+    k->pack_rows(s, first, last, n, panel, dst + before * (size_t)panel,
+                 (size_t)steps_of(s->bf16, K) * (size_t)panel);
+}
+
 static int pieces(int n, int most) { return (n + most - 1) / most; }
 
 /* Piece i of n columns cut into equal pieces, multiples of `unit`. */
@@ -150,43 +165,97 @@ static void cut(int n, int most, int unit, int i, int *from, int *size) {
     *size = n - *from < each ? n - *from : each;
 }
 
+/* A tile's most rows and columns of C. An operand that is packed ahead is taken whole, so
+ * that the other is packed once. */
+static void tile_size(const struct grad_job *job, int *m, int *n) {
+    bool packed = job->a_packed || job->b_packed;
+    *m = job->a_packed ? job->M : packed ? TILE_SLICE : TILE_M;
+    *n = job->b_packed ? job->N : packed ? TILE_SLICE : TILE_N;
+}
+
 int grad_job_tiles(const struct grad_job *job) {
-    return pieces(job->M, TILE_M) * pieces(job->N, TILE_N);
+    int m, n;
+    tile_size(job, &m, &n);
+    return pieces(job->M, m) * pieces(job->N, n);
+}
+
+/* The tile's operands over steps [at, at + n) of all. */
+struct operands {
+    const float *a;
+    size_t a_col, a_panel; /* floats from step to step, from panel to panel */
+    int a_width;           /* columns of a panel */
+    struct panels b;
+};
+
+static int row_of_step(const struct grad_job *job, int step) {
+    return job->bf16 ? 2 * step : step;
+}
+
+static void take_a(const struct kernels *k, const struct grad_job *job, int m0, int m, int at,
+                   int n, struct scratch *s, struct operands *o) {
+    o->a_col = o->a_width = GRAD_PANEL;
+    o->a_panel = (size_t)n * GRAD_PANEL;
+    if (job->a_packed) {
+        size_t steps = (size_t)steps_of(job->bf16, job->K);
+        o->a_panel = steps * GRAD_PANEL;
+        o->a = job->a_packed + (size_t)(m0 / GRAD_PANEL) * o->a_panel + (size_t)at * GRAD_PANEL;
+    } else if (!job->a_row && !grad_packs(job->bf16, job->lda)) {
+        o->a = job->a + (size_t)at * job->lda + m0;
+        o->a_col = job->lda;
+        o->a_width = m;
+    } else {
+        struct pack_source from = {job->a + m0, job->lda, job->a_row, job->bf16};
+        k->pack_rows(&from, row_of_step(job, at), row_of_step(job, at + n), m, GRAD_PANEL, s->a,
+                     o->a_panel);
+        o->a = s->a;
+    }
+}
+
+static void take_b(const struct kernels *k, const struct grad_job *job, int n0, int n_cols, int at,
+                   int n, struct scratch *s, struct operands *o) {
+    if (job->b_packed) {
+        size_t panel = (size_t)steps_of(job->bf16, job->K) * PANEL;
+        o->b = (struct panels){job->b_packed + (size_t)(n0 / PANEL) * panel + (size_t)at * PANEL,
+                               panel, PANEL};
+    } else if (!job->b_row && !grad_packs(job->bf16, job->ldb)) {
+        o->b = kernels_rows(job->b + (size_t)at * job->ldb + n0, job->ldb);
+    } else {
+        struct pack_source from = {job->b + n0, job->ldb, job->b_row, job->bf16};
+        o->b = (struct panels){s->b, (size_t)n * PANEL, PANEL};
+        k->pack_rows(&from, row_of_step(job, at), row_of_step(job, at + n), n_cols, PANEL, s->b,
+                     o->b.panel_stride);
+    }
+}
+
+static void multiply(const struct kernels *k, bool bf16, const struct operands *o, int m, int n,
+                     int steps, float *c, size_t ldc) {
+    const float *a = o->a;
+    for (int i = 0; i < m; i += o->a_width, a += o->a_panel) {
+        int rows = m - i < o->a_width ? m - i : o->a_width;
+        if (bf16)
+            k->matmul_bf16(rows, n, steps, a, 1, o->a_col, o->b, c + (size_t)i * ldc, ldc, true);
+        else
+            k->matmul(rows, n, steps, a, 1, o->a_col, o->b, c + (size_t)i * ldc, ldc, true);
+    }
 }
 
 void grad_job_tile(const struct kernels *k, const struct grad_job *job, int tile,
                    struct scratch *s) {
-    int m0, m, n0, n, across = pieces(job->N, TILE_N);
-    cut(job->M, TILE_M, 12, tile / across, &m0, &m);
-    cut(job->N, TILE_N, PANEL, tile % across, &n0, &n);
+    int m0, m, n0, n, m_most, n_most;
+    tile_size(job, &m_most, &n_most);
+    int across = pieces(job->N, n_most), steps = steps_of(job->bf16, job->K);
+    cut(job->M, m_most, job->a_packed ? GRAD_PANEL : 12, tile / across, &m0, &m);
+    cut(job->N, n_most, PANEL, tile % across, &n0, &n);
     if (m <= 0 || n <= 0) return;
-    bool a_direct = !job->bf16 && !job->a_row && job->lda <= DIRECT_LD;
-    bool b_direct = !job->bf16 && !job->b_row && job->ldb <= DIRECT_LD;
-    size_t wide = ((size_t)n + PANEL - 1) / PANEL * PANEL;
-    int steps = job->bf16 ? job->K / 2 : job->K, most = TILE_K;
-    if ((size_t)most * wide > SCRATCH_B) most = (int)(SCRATCH_B / wide);
-    struct pack_source as = {job->a + m0, job->lda, job->a_row, job->bf16};
-    struct pack_source bs = {job->b + n0, job->ldb, job->b_row, job->bf16};
-    float *c = job->c + (size_t)m0 * job->ldc + n0;
+    int most = TILE_K, wide = (m > n ? m : n) + GRAD_PANEL;
+    if (job->a_packed) wide = n + GRAD_PANEL;
+    if (job->b_packed) wide = m + GRAD_PANEL;
+    if (most * wide > SCRATCH_A) most = SCRATCH_A / wide;
+    struct operands o;
     for (int i = 0; i < steps; i += most) {
-        int sn = steps - i < most ? steps - i : most, first = job->bf16 ? 2 * i : i;
-        int last = first + (job->bf16 ? 2 * sn : sn);
-        const float *a = s->a;
-        size_t a_col = (size_t)m;
-        struct panels b = {s->b, (size_t)sn * PANEL, PANEL};
-        if (a_direct) {
-            a = job->a + (size_t)first * job->lda + m0;
-            a_col = job->lda;
-        } else {
-            k->pack_rows(&as, first, last, m, m, s->a);
-        }
-        if (b_direct)
-            b = kernels_rows(job->b + (size_t)first * job->ldb + n0, job->ldb);
-        else
-            k->pack_rows(&bs, first, last, n, PANEL, s->b);
-        if (job->bf16)
-            k->matmul_bf16(m, n, sn, a, 1, a_col, b, c, job->ldc, true);
-        else
-            k->matmul(m, n, sn, a, 1, a_col, b, c, job->ldc, true);
+        int sn = steps - i < most ? steps - i : most;
+        take_a(k, job, m0, m, i, sn, s, &o);
+        take_b(k, job, n0, n, i, sn, s, &o);
+        multiply(k, job->bf16, &o, m, n, sn, job->c + (size_t)m0 * job->ldc + n0, job->ldc);
     }
 }

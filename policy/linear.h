@@ -67,8 +67,19 @@ struct grad_job {
     const int *b_row;
     float *c;
     size_t ldc;
+    const float *a_packed, *b_packed; /* one of them may be packed ahead, all K rows */
 };
 /* In bf16 rows are taken in pairs: K is even, and row -1 stands for a row of zeros. */
+
+/* Operands that are packed ahead serve several jobs and every tile of one: A in panels of
+ * GRAD_PANEL columns, B of PANEL. `first` and `last` are places in the source's list (even
+ * in bf16) out of K, so that threads may share the rows out. dst has room for
+ * grad_packed_size floats. */
+enum { GRAD_PANEL = 48 };
+bool grad_packs(bool bf16, size_t ld); /* else short rows are read where they stand */
+size_t grad_packed_size(bool bf16, int K, int n);
+void grad_pack(const struct kernels *k, const struct pack_source *s, int first, int last, int K,
+               int n, int panel, float *dst);
 
 int grad_job_tiles(const struct grad_job *job);
 void grad_job_tile(const struct kernels *k, const struct grad_job *job, int tile,

@@ -11,7 +11,7 @@
 #include "policy/block_grad.h"
 #include "policy/stage.h"
 
-enum { LOGITS_MAX = 16 << 20 }; /* floats of logits in flight; more rows go in chunks */
+enum { LOGITS_MAX = 32 << 20 }; /* floats of logits in flight; more rows go in chunks */
 
 struct train_space {
     const struct model *m;
@@ -25,7 +25,8 @@ struct train_space {
     size_t n_panels;
     int *pos, *seq_of; /* [R] */
     int *pair;         /* [2 R] rows in pairs, -1 a row of zeros; bf16 only */
-    int n_pairs;       /* its entries */
+    int n_pairs;       /* its entries; in f32 rows */
+    struct grad_ahead ahead; /* shared by the threads */
     float *aux;     /* [R][E] */
     int *head_row;  /* [R] rows that have a target */
     bool *second;   /* [R] of those: the second of a pair of its sequence */
@@ -49,6 +50,7 @@ struct thread_state {
     int n_jobs, jobs_cap;
     float *weight; /* [V] */
     int *pair;     /* [2 chunk]; bf16 only */
+    int first, last; /* its rows' places among the pairs, or in f32 the rows */
 };
 
 /* One pass as all threads see it. */
@@ -79,6 +81,12 @@ static void make_acts(struct train_space *t, int layer) {
     t->acts_mem[layer] = a->x;
 }
 
+static void make_ahead(struct train_space *t) {
+    size_t n = t->m->options.trains ? grad_ahead_size(t->m, t->max_rows) : 0;
+    float **p[] = {&t->ahead.xn1, &t->ahead.xn2, &t->ahead.ao, &t->ahead.dout};
+    for (int i = 0; n > 0 && i < 4; i++) *p[i] = mem_new(n, sizeof(float));
+}
+
 struct train_space *train_space_new(const struct model *m, int max_rows, int n_threads) {
     struct train_space *t = mem_new(1, sizeof *t);
     const struct policy_config *c = &m->cfg;
@@ -94,6 +102,7 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
     t->pos = mem_new(R, sizeof *t->pos);
     t->seq_of = mem_new(R, sizeof *t->seq_of);
     if (m->dtype == COMPUTE_BF16) t->pair = mem_new(2 * R, sizeof *t->pair);
+    make_ahead(t);
     t->aux = mem_new(R * E + 1, sizeof *t->aux);
     t->head_row = mem_new(R, sizeof *t->head_row);
     t->second = mem_new(R, sizeof *t->second);
@@ -141,7 +150,8 @@ void train_space_free(struct train_space *t) {
     void *owned[] = {t->acts,     t->acts_mem, t->work_mem, t->x_last, t->dx[0],  t->dx[1],
                      t->panels,   t->pos,      t->aux,      t->head_row, t->xh,   t->xhn,
                      t->dxhn,     t->rstd_h,   t->tied,   t->logits,   t->shard,  t->thread, t->pair,
-                     t->seq_of,   t->second,  t->head_ticket, t->touched,
+                     t->seq_of,   t->second,  t->head_ticket, t->touched, t->ahead.xn1,
+                     t->ahead.xn2, t->ahead.ao, t->ahead.dout,
                      t->ticket,   t->load};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     mem_free(t);
@@ -155,6 +165,19 @@ static double seq_cost(const struct model *m, const struct batch *b, int seq) {
     double per_key = 2.0 * m->cfg.num_hidden_layers * m->cfg.num_attention_heads * m->key_dim;
     double keys = q->pos + 0.5 * q->n;
     return q->n * ((double)model_active_params(m) + per_key * keys);
+}
+
+/* Where the shard's rows stand in the list of pairs: a sequence begins with a pair. */
+static void find_places(struct train_space *t, const struct batch *b, int me) {
+    const struct shard *s = &t->shard[me];
+    struct thread_state *th = &t->thread[me];
+    th->first = t->pair ? 0 : s->row;
+    th->last = t->pair ? 0 : s->row + s->n;
+    for (int i = 0; t->pair && i < b->n_seqs; i++) {
+        int places = (b->seq[i].n + 1) / 2 * 2;
+        if (b->seq[i].row < s->row) th->first += places;
+        if (b->seq[i].row < s->row + s->n) th->last += places;
+    }
 }
 
 /* Cuts the batch into one run of whole families a thread, equal in cost as far as that
@@ -178,6 +201,7 @@ static void cut_shards(struct train_space *t, const struct batch *b) {
             row = seq < b->n_seqs ? b->seq[seq].row : b->n_rows;
         }
         s->n = row - s->row;
+        find_places(t, b, i);
     }
 }
 
@@ -364,13 +388,16 @@ static void backward_layer(const struct pass *p, int l, int me, const float *dou
     attention_pass_back(p, l, me);
     stage_enter(STAGE_NORM);
     block_project_backward(m, l, a, w, s, t->pos, dx);
-    stage_enter(STAGE_IDLE);
-#pragma omp barrier
-    stage_enter(STAGE_MATMUL);
     struct grad_list *g = &t->thread[me].grads;
     g->grad = p->grad;
     g->dense = t->pair;
     g->n_dense = t->n_pairs;
+    g->n_rows = p->b->n_rows;
+    g->ahead = t->ahead;
+    block_grad_pack(g, m, l, a, w, dout, t->thread[me].first, t->thread[me].last);
+    stage_enter(STAGE_IDLE);
+#pragma omp barrier
+    stage_enter(STAGE_MATMUL);
     block_grad_jobs(g, m, l, a, w, t->shard, t->n_threads, t->seq_of, dout);
     run_tiles(t, me, g->job, g->n_jobs, &t->ticket[l]);
     stage_enter(STAGE_NORM);
@@ -409,15 +436,26 @@ static int list_head_pairs(struct train_space *t, int first, int size, int me) {
     return n;
 }
 
-/* dW += dlogits^T x over `size` target rows from `first` on. */
-static struct grad_job head_job(const struct pass *p, int first, int size) {
+/* dW += dlogits^T x over `size` target rows from `first` on; packs the thread's share of x. */
+static struct grad_job head_job(const struct pass *p, int first, int size, int me) {
     struct train_space *t = p->t;
     const struct linear *h = &t->m->head;
     size_t D = (size_t)h->in;
-    return (struct grad_job){.M = h->out, .N = h->in, .K = size, .bf16 = h->bf16,
-                             .a = t->logits, .lda = (size_t)h->out,
-                             .b = t->xhn + (size_t)first * D, .ldb = D,
-                             .c = p->grad + h->grad, .ldc = h->ld};
+    struct grad_job job = {.M = h->out, .N = h->in, .K = size, .bf16 = h->bf16,
+                           .a = t->logits, .lda = (size_t)h->out,
+                           .b = t->xhn + (size_t)first * D, .ldb = D,
+                           .c = p->grad + h->grad, .ldc = h->ld, .b_packed = t->ahead.xn1};
+    if (job.bf16) {
+        job.K = list_head_pairs(t, first, size, me);
+        job.a_row = job.b_row = t->thread[me].pair;
+    }
+    if (job.b_packed) {
+        struct pack_source x = {job.b, D, job.b_row, job.bf16};
+        long pairs = (job.K + 1) / 2, T = t->n_threads;
+        int from = (int)(pairs * me / T * 2), to = (int)(pairs * (me + 1) / T * 2);
+        grad_pack(t->m->k, &x, from, to < job.K ? to : job.K, job.K, job.N, PANEL, t->ahead.xn1);
+    }
+    return job;
 }
 
 /* A chunk of target rows: logits, losses, the hidden states' gradient, and by tiles the
@@ -448,12 +486,8 @@ static void head_chunk(const struct pass *p, int me, int first, int size, atomic
     }
     linear_backward(m->k, &m->head, n, logits, V, t->dxhn + (size_t)(first + from) * D, D, false,
                     part, s);
+    struct grad_job job = head_job(p, first, size, me);
 #pragma omp barrier
-    struct grad_job job = head_job(p, first, size);
-    if (job.bf16) {
-        job.K = list_head_pairs(t, first, size, me);
-        job.a_row = job.b_row = t->thread[me].pair;
-    }
     run_tiles(t, me, &job, 1, ticket);
 #pragma omp barrier
 }
@@ -581,6 +615,7 @@ static void list_rows(struct pass *p, int seq) {
         t->head_row[p->n_targets++] = row;
     }
     if (t->pair && q->n % 2 == 1) t->pair[t->n_pairs++] = -1;
+    if (!t->pair) t->n_pairs += q->n;
 }
 
 static void run(struct pass *p) {

@@ -127,7 +127,7 @@ static void check_bf16_product(const struct kernels *k, int M, int N, int K, flo
     for (int i = 0; i < 2; i++) {
         packed[i] = kernels_room(size);
         if (i == 0)
-            k->pack_rows(&rows, 0, K, N, PANEL, packed[i]);
+            k->pack_rows(&rows, 0, K, N, PANEL, packed[i], steps * PANEL);
         else
             k->pack_columns(bt, kk, true, K, N, packed[i]);
         kernels_check_guard(packed[i], size, "packing pairs");
@@ -275,6 +275,23 @@ static void test_packed_or_not_is_the_same_chain(void **state) {
 
 /* --- weight gradients ----------------------------------------------------------------- */
 
+/* The job's tiles, with nothing packed ahead, A (by two threads) or B. */
+static void run_job(const struct kernels *k, struct grad_job *j, int ahead, struct scratch *s) {
+    float *packed = kernels_room(grad_packed_size(j->bf16, j->K, j->M > j->N ? j->M : j->N));
+    struct pack_source a = {j->a, j->lda, j->a_row, j->bf16}, b = {j->b, j->ldb, j->b_row, j->bf16};
+    int middle = j->K / 4 * 2;
+    if (ahead == 1) {
+        grad_pack(k, &a, middle, j->K, j->K, j->M, GRAD_PANEL, packed);
+        grad_pack(k, &a, 0, middle, j->K, j->M, GRAD_PANEL, packed);
+        j->a_packed = packed;
+    } else if (ahead == 2) {
+        grad_pack(k, &b, 0, j->K, j->K, j->N, PANEL, packed);
+        j->b_packed = packed;
+    }
+    for (int tile = grad_job_tiles(j) - 1; tile >= 0; tile--) grad_job_tile(k, j, tile, s);
+    mem_free(packed);
+}
+
 /* dW over rows taken by a list with pads, as one job, and as two that go on. */
 static void check_gradient(const struct kernels *k, int M, int N, int rows, bool bf16,
                            bool listed) {
@@ -296,23 +313,25 @@ static void check_gradient(const struct kernels *k, int M, int N, int rows, bool
     }
     struct scratch s;
     scratch_init(&s);
-    for (int cut = 0; cut < 2; cut++) {
+    for (int way = 0; way < 6; way++) {
+        int cut = way % 2;
         float *c = kernels_room(m * n);
         memcpy(c, c0, m * n * sizeof *c);
         int first = cut ? K / 4 * 2 : 0;
         for (int half = cut ? 0 : 1; half < 2; half++) {
             const int *at = listed || bf16 ? list + (half ? first : 0) : NULL;
             int from = half ? first : 0, count = half ? K - first : first;
-            struct grad_job j = {M, N, count, bf16, a, m, at, b, n, at, c, n};
+            struct grad_job j = {.M = M, .N = N, .K = count, .bf16 = bf16, .a = a, .lda = m,
+                                 .a_row = at, .b = b, .ldb = n, .b_row = at, .c = c, .ldc = n};
             if (!at) j.a += (size_t)from * m, j.b += (size_t)from * n;
-            for (int tile = 0; tile < grad_job_tiles(&j); tile++) grad_job_tile(k, &j, tile, &s);
+            run_job(k, &j, way / 2, &s);
         }
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) {
                 float want = chain(bf16, K, pa + i, m, pb + j, n, c0[i * n + j]);
                 if (memcmp(&want, &c[i * n + j], sizeof want) != 0)
-                    fail_msg("%s: dW %dx%d over %d rows, bf16 %d listed %d cut %d", k->name, M, N,
-                             rows, bf16, listed, cut);
+                    fail_msg("%s: dW %dx%d over %d rows, bf16 %d listed %d way %d", k->name, M, N,
+                             rows, bf16, listed, way);
             }
         kernels_check_guard(c, m * n, "grad_job_tile");
         mem_free(c);

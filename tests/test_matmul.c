@@ -47,7 +47,7 @@ static void test_pack_places_every_number(void **state) {
                 if (by_column)
                     table[t]->pack_columns(by_col, ld_k, false, K, N, dst);
                 else
-                    table[t]->pack_rows(&rows, 0, K, N, PANEL, dst);
+                    table[t]->pack_rows(&rows, 0, K, N, PANEL, dst, (size_t)K * PANEL);
                 kernels_check_guard(dst, size, "packing");
                 struct panels p = kernels_packed(dst, K);
                 for (int k = 0; k < K; k++)
@@ -87,7 +87,7 @@ static void product_new(struct product *p, int M, int N, int K) {
         if (i >= k * p->ldb || i % p->ldb >= n) p->b[i] = NAN;
     p->packed = kernels_room(kernels_packed_size(K, N));
     table[0]->pack_rows(&(struct pack_source){p->b, p->ldb, NULL, false}, 0, K, N, PANEL,
-                        p->packed);
+                        p->packed, k * PANEL);
     p->c0 = kernels_filled(m * n, 5);
     p->chain = kernels_room(m * n);
     p->add = kernels_room(m * n);

@@ -22,7 +22,7 @@ void K(k_matmul_bf16)(int M, int N, int n_pairs, const float *a, size_t a_row, s
                       struct panels b, float *c, size_t ldc, bool add);
 void K(k_bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs);
 void K(k_pack_rows)(const struct pack_source *s, int first, int last, int n, int panel,
-                    float *dst);
+                    float *dst, size_t stride);
 void K(k_pack_columns)(const float *x, size_t ld, bool bf16, int K, int N, float *dst);
 void K(k_rmsnorm)(int n, int D, const float *x, size_t ldx, const float *w, float eps,
                   float *y, size_t ldy, float *rstd);

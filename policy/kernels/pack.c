@@ -69,14 +69,22 @@ static const float *row_at(const struct pack_source *s, int i) {
     return s->row[i] < 0 ? NULL : s->x + (size_t)s->row[i] * s->ld;
 }
 
+/* Row i's columns are on their way from memory while the rows before it are packed. */
+SIMD_FN void fetch(const struct pack_source *s, int i, int last, int n) {
+    const float *x = i < last ? row_at(s, i) : NULL;
+    for (int j = 0; x && j < n; j += 16) __builtin_prefetch(x + j);
+}
+
 void K(k_pack_rows)(const struct pack_source *s, int first, int last, int n, int panel,
-                    float *dst) {
+                    float *dst, size_t stride) {
+    enum { AHEAD = 4 };
     int steps = s->bf16 ? (last - first + 1) / 2 : last - first;
-    size_t stride = (size_t)steps * (size_t)panel;
     for (int i = 0; i < steps; i++) {
         int r = first + (s->bf16 ? 2 * i : i);
         const float *lo = row_at(s, r);
         const float *hi = s->bf16 && r + 1 < last ? row_at(s, r + 1) : NULL;
+        fetch(s, r + AHEAD, last, n);
+        if (s->bf16) fetch(s, r + AHEAD + 1, last, n);
         float *d = dst + (size_t)i * (size_t)panel;
         int j = 0;
         if (panel == PANEL)
