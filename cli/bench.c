@@ -26,6 +26,8 @@ static int check_options(struct bench_options *o, struct err *err) {
     if (strcmp(o->dtype, "f32") != 0 && strcmp(o->dtype, "bf16") != 0)
         return err_set(err, EX_USAGE, "--dtype: must be f32 or bf16, found '%s'", o->dtype);
     o->bf16 = strcmp(o->dtype, "bf16") == 0;
+    if (o->unshared && !o->group)
+        return err_set(err, EX_USAGE, "--unshared: is about a --group, and none is given");
     if (o->seq > o->micro)
         return err_set(err, EX_USAGE, "--seq %d: is longer than --micro %d", o->seq, o->micro);
     return 0;
@@ -71,12 +73,16 @@ int cmd_bench(int argc, char **argv) {
          .help = "train: tokens a sequence (default 256)"},
         {"--micro", ARG_INT, &b.o.micro, 1, 1 << 24, .value_name = "N",
          .help = "train: tokens a micro-batch, which is a step here (default 2048)"},
+        {"--group", ARG_INT, &b.o.group, 1, 4096, .value_name = "N",
+         .help = "train: instead, N completions of --tokens behind one prompt of --prompt"},
+        {"--unshared", ARG_FLAG, &b.o.unshared,
+         .help = "train: the group's prompt is computed for each completion"},
         {"--sequences", ARG_INT, &b.o.sequences, 1, 4096, .value_name = "N",
          .help = "rollout: sequences in flight, 8 a prompt (default 64)"},
         {"--prompt", ARG_INT, &b.o.prompt, 1, 1 << 20, .value_name = "N",
-         .help = "rollout, decode: tokens a prompt (default 64)"},
+         .help = "rollout, decode, group: tokens a prompt (default 64)"},
         {"--tokens", ARG_INT, &b.o.tokens, 1, 1 << 20, .value_name = "N",
-         .help = "rollout, decode: tokens a completion (default 48)"},
+         .help = "rollout, decode, group: tokens a completion (default 48)"},
         {"--json", ARG_FLAG, &b.o.json, .help = "one JSON object"},
     };
     const struct args args = {

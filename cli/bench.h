@@ -16,7 +16,8 @@
  *   rollout   = [completion tokens x token(prompt + (tokens - 1) / 2) + prefilled rows x
  *               (token(prompt / 2) - 2 head)] / time / ceiling; tokens/s are completion tokens
  *   decode    = one sequence: bytes of the active weights and of the keys it sees, by
- *               token, x tokens/s / bandwidth
+ *               token, x tokens/s / bandwidth, which is measured before and after each
+ *               repetition: where others share the memory it changes within seconds
  *   matmul    = the fastest product of a training shard's rows / ceiling
  */
 #ifndef CLI_BENCH_H
@@ -32,6 +33,8 @@ struct bench_options {
     int threads, repeat;
     int seq, micro;                /* train: tokens a sequence and a micro-batch */
     int sequences, prompt, tokens; /* rollout: how many, and of each */
+    int group; /* train: completions of --tokens that share a prompt; 0: plain sequences */
+    bool unshared; /* of a group: its prompt is computed for each */
     bool json, bf16;
 };
 
@@ -53,6 +56,8 @@ struct bench_result {
     double tokens, flops, bytes; /* of one round */
     double tokens_per_s, gflops, fraction; /* from the median */
     double spread;                         /* (slowest - fastest) / median */
+    double gbytes_per_s[BENCH_MAX_REPEAT]; /* decode: of memory around each, unsorted */
+    double per_byte[BENCH_MAX_REPEAT];     /* seconds x gbytes_per_s, sorted */
     double stage[N_STAGES];                /* seconds of one round, in the last repetition */
     long peak_rss_bytes;
 };
@@ -66,6 +71,8 @@ struct bench {
     int n_shapes;
     struct bench_result result[BENCH_MAX_JOBS];
     int n_results;
+    float *read; /* what is read to measure memory, while it is measured; owned */
+    size_t n_read;
 };
 
 /* bench_preset.c: names of the presets, and the model that the options name (random weights
@@ -78,6 +85,9 @@ MUST_USE int bench_load(struct bench *b, struct err *err);
 void bench_measure_gflops(struct bench *b);
 void bench_measure_bandwidth(struct bench *b);
 void bench_measure_products(struct bench *b);
+
+/* Memory as it is at this moment, in GB/s: a buffer that no cache holds is read once. */
+double bench_read_now(struct bench *b);
 
 /* bench_jobs.c: runs one job ("matmul", "rollout", "train", "decode") and appends its
  * result, the fraction left out; between two repetitions the ceiling is measured again. */

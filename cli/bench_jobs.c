@@ -54,30 +54,39 @@ static void time_rounds(struct bench *b, struct bench_result *r, bench_round job
     job(ctx, round++);
     double once = stage_now() - start;
     int rounds = once < min_seconds ? (int)(min_seconds / once) + 1 : 1;
+    bool reads = r->bytes > 0;
+    double before = reads ? bench_read_now(b) : 0;
     for (int i = 0; i < b->o.repeat; i++) {
-        bench_measure_gflops(b);
+        if (!reads) bench_measure_gflops(b);
         if (i == b->o.repeat - 1) stage_start();
         start = stage_now();
         for (int k = 0; k < rounds; k++) job(ctx, round++);
-        r->seconds[r->n++] = (stage_now() - start) / rounds;
+        r->seconds[r->n] = (stage_now() - start) / rounds;
+        if (reads) {
+            double after = bench_read_now(b);
+            r->gbytes_per_s[r->n] = (before + after) / 2;
+            r->per_byte[r->n] = r->seconds[r->n] * r->gbytes_per_s[r->n];
+            before = after;
+        }
+        r->n++;
     }
     stage_stop(b->e.n_threads, r->stage);
     for (int s = 0; s < N_STAGES; s++) r->stage[s] /= rounds;
     r->peak_rss_bytes = read_peak();
     qsort(r->seconds, (size_t)r->n, sizeof *r->seconds, compare_doubles);
+    qsort(r->per_byte, (size_t)r->n, sizeof *r->per_byte, compare_doubles);
 }
 
-static double median(const struct bench_result *r) {
-    return r->n % 2 ? r->seconds[r->n / 2]
-                    : (r->seconds[r->n / 2 - 1] + r->seconds[r->n / 2]) / 2;
+static double median(const double *sorted, int n) {
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
 static void finish_timed(const struct bench *b, struct bench_result *r) {
-    double t = median(r);
+    double t = median(r->seconds, r->n);
     r->spread = (r->seconds[r->n - 1] - r->seconds[0]) / t;
     r->tokens_per_s = r->tokens / t;
     r->gflops = r->flops / t * 1e-9;
-    r->fraction = r->bytes > 0 ? r->bytes / t * 1e-9 / b->ceiling.gbytes_per_s
+    r->fraction = r->bytes > 0 ? r->bytes * 1e-9 / median(r->per_byte, r->n)
                                : r->gflops / b->ceiling.gflops;
 }
 
@@ -125,6 +134,14 @@ static void rollout_round(void *ctx, int round) {
     rollout_run(j->rollout, &j->cfg, j->prompt, j->n_prompts, j->trace);
 }
 
+/* Bytes of the active weights and of the keys it sees, of all tokens of one sequence. */
+static double decode_bytes(const struct bench *b) {
+    double keys = b->o.prompt + (b->o.tokens - 1) / 2.0;
+    double cached = (double)b->e.m.cfg.num_hidden_layers * (b->e.m.dk + b->e.m.dv) * keys;
+    return b->o.tokens *
+           ((b->o.bf16 ? 2 : 4) * (double)model_active_params(&b->e.m) + 4 * cached);
+}
+
 static void run_rollout(struct bench *b, struct bench_result *r, int sequences) {
     const struct model *m = &b->e.m;
     int P = b->o.prompt, C = b->o.tokens, n = (sequences + GROUP - 1) / GROUP;
@@ -164,7 +181,8 @@ struct train_job {
 static void train_round(void *ctx, int round) {
     struct train_job *j = ctx;
     struct engine *e = &j->b->e;
-    struct update_config uc = {.sft = true, .sampler = {1, 0, 1, 0}, .share_prompts = true};
+    struct update_config uc = {.sft = true, .sampler = {1, 0, 1, 0},
+                               .share_prompts = !j->b->o.unshared};
     struct update_stats st;
     (void)round;
     stage_enter(STAGE_OPTIMIZER);
@@ -178,35 +196,51 @@ static void train_round(void *ctx, int round) {
     stage_enter(STAGE_OTHER);
 }
 
+/* Sequences of --seq that fill --micro, every position a target. */
+static void plain_batch(struct train_job *j, struct bench_result *r, int *id) {
+    const struct bench_options *o = &j->b->o;
+    int S = o->seq;
+    for (int i = 0; i < j->n_seqs; i++)
+        j->seq[i] = (struct update_seq){.prompt = id + i * (S + 1), .n_prompt = 1,
+                                        .id = id + i * (S + 1) + 1, .n = S};
+    r->tokens = (double)j->n_seqs * S;
+    r->flops = 3 * r->tokens * token_flops(&j->b->e.m, (S + 1) / 2.0);
+}
+
+/* --group completions of --tokens behind one prompt of --prompt, as a step of GRPO has them.
+ * Credited is the prompt computed once, without a head. */
+static void group_batch(struct train_job *j, struct bench_result *r, int *id) {
+    const struct bench_options *o = &j->b->o;
+    const struct model *m = &j->b->e.m;
+    int P = o->prompt, C = o->tokens;
+    for (int i = 0; i < j->n_seqs; i++)
+        j->seq[i] = (struct update_seq){.prompt = id, .n_prompt = P, .id = id + P + i * C, .n = C};
+    r->tokens = (double)j->n_seqs * C;
+    r->flops = 3 * r->tokens * token_flops(m, P + (C + 1) / 2.0) +
+               3.0 * (P - 1) * (token_flops(m, P / 2.0) - 2 * head_params(m));
+}
+
 static void run_train(struct bench *b, struct bench_result *r) {
-    int S = b->o.seq, n = b->o.micro / S;
-    struct train_job j = {.b = b, .n_seqs = n};
-    int *id = random_ids(&b->e.m, n * (S + 1), 2);
+    const struct bench_options *o = &b->o;
+    struct train_job j = {.b = b, .n_seqs = o->group ? o->group : o->micro / o->seq};
+    int ids = o->group ? o->prompt + o->group * o->tokens : j.n_seqs * (o->seq + 1);
+    int family = o->group ? o->prompt + (o->unshared ? 1 : o->group) * o->tokens : 0;
+    int *id = random_ids(&b->e.m, ids, 2);
     j.oc = (struct optimizer_config){.learning_rate = 1e-5, .max_steps = 1, .weight_decay = 0.01,
                                      .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                                      .max_grad_norm = 1};
-    j.seq = mem_new((size_t)n, sizeof *j.seq);
-    for (int i = 0; i < n; i++)
-        j.seq[i] = (struct update_seq){.prompt = id + i * (S + 1), .n_prompt = 1,
-                                       .id = id + i * (S + 1) + 1, .n = S};
-    j.update = update_new(&b->e.m, b->o.micro, b->e.n_threads);
+    j.seq = mem_new((size_t)j.n_seqs, sizeof *j.seq);
+    if (o->group)
+        group_batch(&j, r, id);
+    else
+        plain_batch(&j, r, id);
+    j.update = update_new(&b->e.m, o->micro > family ? o->micro : family, b->e.n_threads);
     optimizer_init(&j.opt, &b->e.w);
-    r->tokens = (double)n * S;
-    r->flops = 3 * r->tokens * token_flops(&b->e.m, (S + 1) / 2.0);
     time_rounds(b, r, train_round, &j);
     update_free(j.update);
     optimizer_clear(&j.opt);
     mem_free(j.seq);
     mem_free(id);
-}
-
-static void run_decode(struct bench *b, struct bench_result *r) {
-    double keys = b->o.prompt + (b->o.tokens - 1) / 2.0;
-    double cached = (double)b->e.m.cfg.num_hidden_layers * (b->e.m.dk + b->e.m.dv) * keys;
-    run_rollout(b, r, 1);
-    bench_measure_bandwidth(b);
-    r->bytes = r->tokens * ((b->o.bf16 ? 2 : 4) * (double)model_active_params(&b->e.m) +
-                            4 * cached);
 }
 
 void bench_run_job(struct bench *b, const char *job) {
@@ -215,7 +249,11 @@ void bench_run_job(struct bench *b, const char *job) {
     reset_peak();
     if (strcmp(job, "train") == 0) run_train(b, r);
     if (strcmp(job, "rollout") == 0) run_rollout(b, r, b->o.sequences);
-    if (strcmp(job, "decode") == 0) run_decode(b, r);
+    if (strcmp(job, "decode") == 0) {
+        r->bytes = decode_bytes(b);
+        run_rollout(b, r, 1);
+        bench_measure_bandwidth(b);
+    }
     if (strcmp(job, "matmul") == 0) r->peak_rss_bytes = read_peak();
 }
 
