@@ -1,23 +1,24 @@
 /* reward/checker_impl.h: what a built-in checker is made of. Inside reward/ only.
  *
  * A checker is one row of the table in checker.c. It scores one completion at a time
- * (`score`), or a whole group in one call (`score_group`); the second kind may have options
- * and something that is opened once a run and closed at its end, such as a pool of
- * processes. Both kinds are called from several threads at once.
+ * (`score`), or a whole group in one call (`score_group`); the second kind may have
+ * options and something that is opened once a run and closed at its end, such as a pool
+ * of processes. Both kinds are called from several threads at once.
  */
 #ifndef REWARD_CHECKER_IMPL_H
 #define REWARD_CHECKER_IMPL_H
 
 #include "reward/checker.h"
 
-#define CHECKER_MAX_OPTIONS 12
+#define CHECKER_MAX_OPTIONS 16
 
 struct checker_option {
     const char *name;
     double min, max, standard;
-    bool whole;        /* only whole numbers */
-    const char *words; /* "latin|greek": a text, the value is its place, from 0; or NULL */
-    const char *help;  /* one line */
+    bool whole; /* only whole numbers */
+    const char
+        *words;       /* "latin|greek": a text, the value is its place, from 0; or NULL */
+    const char *help; /* one line */
 };
 
 struct checker {
@@ -47,9 +48,9 @@ extern const struct checker checker_tag_count, checker_length, checker_cosine,
     checker_repetition_penalty, checker_soft_overlong_punishment,
     checker_language_consistency, checker_math;
 
-/* Reads a JSON object of options into value[n_options]; NULL leaves them standard. -1 with
- * EX_CONFIG: an unknown key with the nearest one, a value out of range. */
-MUST_USE int checker_read_options(const struct checker *c, const char *json, double *value,
-                                  struct err *err);
+/* Reads a JSON object of options into value[n_options]; NULL leaves them standard. -1
+ * with EX_CONFIG: an unknown key with the nearest one, a value out of range. */
+MUST_USE int checker_read_options(const struct checker *c, const char *json,
+                                  double *value, struct err *err);
 
 #endif

@@ -178,16 +178,81 @@ static void decide(struct math_work *w, struct side *gold, struct side *answer,
     }
 }
 
+/* ---- where the answer is ---- */
+
+/* Side by side in boxes, the parts of an answer whose gold has parts: as one list. */
+static bool read_parts(struct math_work *w, const char *s, size_t n, struct side *out) {
+    struct math_span box[16];
+    int k = math_extract_boxes(s, n, box, 16);
+    struct buf joined = {0};
+    for (int i = 0; i < k; i++)
+        buf_printf(&joined, "%s%.*s", i ? ", " : "", (int)box[i].n, box[i].s);
+    bool read = k > 1 && read_side(w, buf_text(&joined), joined.len, out);
+    buf_clear(&joined);
+    return read;
+}
+
+static bool has_parts(const struct math_node *t) {
+    return t &&
+           (t->kind == M_LIST || t->kind == M_SET || t->kind == M_OR || t->kind == M_AND);
+}
+
+static void note(struct math_work *w, const char *what, const char *how) {
+    if (w->trace) buf_printf(w->trace, "%s%s\n", what, how);
+}
+
+/* The gold as a whole; where that is a text with an answer in it, that answer. */
+static bool read_gold(struct math_work *w, const char *gold, size_t n,
+                      const struct math_span *span, struct side *g) {
+    struct math_span inner;
+    if (w->o->boxes == MATH_BOXES_PARTS && read_parts(w, gold, n, g)) return true;
+    if (!read_side(w, span->s, span->n, g)) return false;
+    bool found = !g->tree && span->s == gold &&
+                 math_extract(gold, n, MATH_EXTRACT_AUTO, &inner) && !inner.whole;
+    struct side again;
+    if (found && read_side(w, inner.s, inner.n, &again) && again.tree) *g = again;
+    return true;
+}
+
+static bool read_other(struct math_work *w, const struct math_span *span,
+                       struct side *a) {
+    note(w, "no answer as a whole: ", span->how);
+    return read_side(w, span->s, span->n, a);
+}
+
+/* The answer, read. Where no mark shows it and the whole is no answer: the last formula,
+ * or what the last sentence says. */
+static bool read_answer(struct math_work *w, const struct math_span *span,
+                        const struct side *gold, struct side *a) {
+    struct math_span other;
+    bool read = span->n > 0 && read_side(w, span->s, span->n, a);
+    bool text_gold = !gold->tree || gold->tree->kind == M_TEXT;
+    bool said = strcmp(span->how, "\"answer is\"") == 0;
+    if ((!span->whole && !said) || (read && (a->tree || text_gold))) return read;
+    struct math_span formula = {.how = ""};
+    bool any = span->whole && math_extract_formula(span->s, span->n, &formula);
+    bool speaks = math_extract_said(span->s, span->n, &other);
+    bool late = any && strcmp(formula.how, "the last formula") == 0 &&
+                !(speaks && other.s > formula.s + formula.n);
+    if (late) read = read_other(w, &formula, a);
+    if ((!read || !a->tree) && speaks) {
+        read = read_other(w, &other, a);
+        if (read && a->tree && a->tree->kind == M_TEXT) a->tree = NULL;
+    }
+    if ((!read || !a->tree) && any && !late) read = read_other(w, &formula, a);
+    return read;
+}
+
 static void score(struct math_work *w, const char *gold, size_t n_gold,
                   const char *response, size_t n, struct verdict *out) {
-    struct math_span gold_span, span, formula;
+    struct math_span gold_span, span;
     struct side g, a;
     math_extract_gold(gold, n_gold, &gold_span);
     if (!gold_span.n) {
         verdict_set(out, VERDICT_NOT_SCORABLE, 0, "the gold is empty");
         return;
     }
-    if (!read_side(w, gold_span.s, gold_span.n, &g)) {
+    if (!read_gold(w, gold, n_gold, &gold_span, &g)) {
         verdict_set(out, VERDICT_NOT_SCORABLE, 0, "the gold is too long");
         return;
     }
@@ -196,23 +261,18 @@ static void score(struct math_work *w, const char *gold, size_t n_gold,
         verdict_set(out, VERDICT_UNPARSABLE, 0, "%s", span.how);
         return;
     }
-    if (w->trace) buf_printf(w->trace, "answer from %s, %zu bytes\n", span.how, span.n);
-    bool read = span.n > 0 && read_side(w, span.s, span.n, &a);
-    if (span.whole && (!read || !a.tree) &&
-        math_extract_formula(span.s, span.n, &formula)) {
-        bool text_gold = !g.tree || g.tree->kind == M_TEXT;
-        if (!read || !text_gold) {
-            read = read_side(w, formula.s, formula.n, &a);
-            if (w->trace) buf_printf(w->trace, "no answer as a whole: %s\n", formula.how);
-        }
-    }
-    if (!read) {
+    bool parts = w->o->boxes == MATH_BOXES_PARTS && has_parts(g.tree) &&
+                 w->o->extract != MATH_EXTRACT_WHOLE && read_parts(w, response, n, &a);
+    note(w, "answer from ", parts ? "boxes side by side" : span.how);
+    if (!parts && !read_answer(w, &span, &g, &a)) {
         verdict_set(out, VERDICT_UNPARSABLE, 0,
                     span.n ? "the answer is too long" : "the answer is empty");
         return;
     }
     show_side(w, "answer", &a);
     decide(w, &g, &a, out);
+    if (out->score == 0 && g.n == a.n && memcmp(g.text, a.text, g.n) == 0)
+        verdict_set(out, VERDICT_OK, 1, "equal: the same text");
 }
 
 void math_explain(const char *gold, size_t n_gold, const char *response, size_t n,

@@ -29,9 +29,15 @@ enum math_extract {
     MATH_EXTRACT_WHOLE, /* the whole response is the answer */
 };
 
+enum math_boxes {
+    MATH_BOXES_PARTS, /* boxes side by side are the parts of a gold that has parts */
+    MATH_BOXES_LAST,  /* the last one, whatever stands beside it */
+};
+
 /* Where people differ. Zeroed is not a default: use math_options_default. */
 struct math_options {
     enum math_extract extract;
+    enum math_boxes boxes;
     /* Significant digits that a correctly rounded decimal needs to stand for what no
      * decimal can write; 0: never. */
     int rounding;          /* an answer for an irrational gold: 3.14159 for pi */

@@ -1,5 +1,6 @@
 /* reward/math_atom.c: numbers, variables, functions, fractions, roots, and their marks.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "reward/math_parse.h"
@@ -17,8 +18,11 @@ bool parse_at_factor(const struct math_parser *p) {
     case TK_BEGIN:
     case TK_OVERLINE: return true;
     case TK_NUM:
+        if (p->i > 0 && t[-1].type == TK_OP && t[-1].id == '!') return true;
         return p->i > 0 && t[-1].type == TK_CLOSE && t[-1].id != 's' && !t->space;
-    case TK_OPEN: return t->id != '[' || t->match >= 0;
+    case TK_OPEN:
+        if (t->id == '(' && t[1].type == TK_TEXT) return false; /* 9 (apples) */
+        return t->id != '[' || t->match >= 0;
     case TK_BAR: return p->bars == 0 && !p->in_set;
     case TK_NORM: return p->bars == 0;
     default: return false;
@@ -109,7 +113,7 @@ static const char *const base_names[] = {"two",   "three", "four", "five", "six"
 /* `_2`, `_{16}`, `_\text{two}` at token j: the token after; 0: no base. */
 static int base_at(const struct math_parser *p, int j, long *base) {
     const struct math_tok *t = &p->tok[j];
-    if (t->type != TK_OP || t->id != '_') return 0;
+    if (t->type != TK_OP || t->id != '_' || p->power) return 0;
     bool brace = t[1].type == TK_OPEN && t[1].id == '{';
     const struct math_tok *b = t + 1 + brace;
     if (brace && b[1].type != TK_CLOSE) return 0;
@@ -229,7 +233,9 @@ static struct math_node *variable(struct math_parser *p) {
         p->i++;
     }
     bool function = v && strchr("fghFGH", v->name[0]) && !parse_cur(p)->space;
-    return function && parse_is(p, TK_OPEN, '(') ? call(p, v) : v;
+    bool braced = parse_is(p, TK_OPEN, '{') && p->tok[p->i + 1].type == TK_OPEN &&
+                  p->tok[p->i + 1].id == '(';
+    return function && (braced || parse_is(p, TK_OPEN, '(')) ? call(p, v) : v;
 }
 
 static struct math_node *constant(struct math_parser *p) {
@@ -351,23 +357,42 @@ static struct math_node *function(struct math_parser *p) {
     return t && power ? math_new2(p->w, M_POW, 0, t, power) : t;
 }
 
-/* \sum_{k=1}^{n} body. */
+/* `_{k=1}` and `^{n}` of a sum, in either order. */
+static bool sum_bounds(struct math_parser *p, struct math_node **low,
+                       struct math_node **high) {
+    *low = *high = NULL;
+    for (int k = 0; k < 2; k++) {
+        bool lower = parse_is_op(p, '_');
+        if ((!lower && !parse_is_op(p, '^')) || (lower ? *low : *high)) return false;
+        p->i++;
+        struct math_node *t = parse_script(p);
+        if (lower)
+            *low = t;
+        else
+            *high = t;
+        if (!t) return false;
+    }
+    return (*low)->kind == M_REL && strcmp((*low)->name, "=") == 0 &&
+           (*low)->kid[0]->kind == M_VAR;
+}
+
+/* Is the bound variable of the sum at hand called i? */
+static bool sum_is_over_i(const struct math_parser *p) {
+    for (int j = p->i; p->tok[j].type != TK_END && j < p->i + 12; j++) {
+        const struct math_tok *t = &p->tok[j];
+        if (t->type == TK_OP && t->id == '_' && t[1].type == TK_OPEN)
+            return t[2].type == TK_CONST && t[2].id == 'i';
+    }
+    return false;
+}
+
 static struct math_node *sum(struct math_parser *p) {
     struct math_node *t = math_new(p->w, M_FUN, parse_cur(p)->id), *low, *high;
     p->i++;
-    if (!parse_is_op(p, '_')) return NULL;
-    p->i++;
-    bool over_i = parse_is(p, TK_OPEN, '{') && p->tok[p->i + 1].type == TK_CONST &&
-                  p->tok[p->i + 1].id == 'i';
+    bool over_i = sum_is_over_i(p);
     p->bound_i += over_i;
-    low = parse_script(p);
-    if (!low || low->kind != M_REL || strcmp(low->name, "=") != 0 ||
-        low->kid[0]->kind != M_VAR)
-        return NULL;
-    if (!parse_is_op(p, '^')) return NULL;
-    p->i++;
-    if (!(high = parse_script(p))) return NULL;
-    struct math_node *body = parse_expr(p, PREC_PRODUCT);
+    struct math_node *body =
+        sum_bounds(p, &low, &high) ? parse_expr(p, PREC_PRODUCT) : NULL;
     p->bound_i -= over_i;
     if (!body) return NULL;
     math_push(p->w, t, low->kid[0]);
@@ -381,6 +406,12 @@ static struct math_node *overline(struct math_parser *p) {
     p->i++;
     struct math_node *of = argument(p), *t;
     if (!of) return NULL;
+    if (of->kind == M_VAR && strlen(of->name) < 40) { /* a name like any other */
+        char name[64];
+        snprintf(name, sizeof name, "bar %s", of->name);
+        of = math_name(p->w, M_VAR, name, (int)strlen(name));
+        return parse_is_op(p, '_') ? with_subscript(p, of) : of;
+    }
     t = math_new1(p->w, M_CALL, 0, of);
     t->name = "overline";
     return t;
@@ -458,8 +489,11 @@ static struct math_node *power_of(struct math_parser *p, struct math_node *t) {
         p->i++;
         return math_new1(p->w, M_FUN, F_TRANSPOSE, t);
     }
+    p->power = t->kind == M_VAR;
     struct math_node *power = exponent(p);
-    return power ? math_new2(p->w, M_POW, 0, t, power) : NULL;
+    p->power = false;
+    if (power && t->kind == M_VAR && parse_is_op(p, '_')) t = with_subscript(p, t);
+    return power && t ? math_new2(p->w, M_POW, 0, t, power) : NULL;
 }
 
 /* (101)_2 */

@@ -6,6 +6,7 @@
 
 enum {
     EXTRACT,
+    BOXES,
     ROUNDING,
     FRACTION_ROUNDING,
     GOLD_ROUNDING,
@@ -24,6 +25,9 @@ static const struct checker_option options[N_OPTIONS] = {
     [EXTRACT] = {.name = "extract",
                  .words = "auto|box|whole",
                  .help = "where the answer is: any mark, the last box, all of it"},
+    [BOXES] = {.name = "boxes",
+               .words = "parts|last",
+               .help = "1,2 in two boxes: both are it, or the last one"},
     [ROUNDING] = {.name = "rounding",
                   .max = 1000,
                   .standard = 6,
@@ -73,6 +77,7 @@ static const struct checker_option options[N_OPTIONS] = {
 static void from_values(struct math_options *o, const double *value) {
     *o = (struct math_options){
         .extract = (enum math_extract)value[EXTRACT],
+        .boxes = (enum math_boxes)value[BOXES],
         .rounding = (int)value[ROUNDING],
         .fraction_rounding = (int)value[FRACTION_ROUNDING],
         .gold_rounding = (int)value[GOLD_ROUNDING],

@@ -69,6 +69,44 @@ static int last_box(const char *s, size_t n, struct math_span *out) {
 
 /* ---- other marks ---- */
 
+/* Nothing but what stands between the parts of one answer: 1 \\text{ and } 2. */
+static bool joins(const char *s, size_t n) {
+    static const char *const words[] = {"\\qquad", "\\quad", "\\text", "and", "or",
+                                        "\\(",     "\\)",    "\\[",    "\\]", NULL};
+    bool said = false;
+    for (size_t i = 0; i < n;) {
+        int k = 0;
+        while (words[k] && (strlen(words[k]) > n - i ||
+                            memcmp(s + i, words[k], strlen(words[k])) != 0))
+            k++;
+        if (!words[k] && !strchr(" \n\t,;.$~{}", s[i])) return false;
+        said |= words[k] ? words[k][0] != '\\' : s[i] == ',' || s[i] == ';';
+        i += words[k] ? strlen(words[k]) : 1;
+    }
+    return said;
+}
+
+int math_extract_boxes(const char *s, size_t n, struct math_span *box, int max) {
+    int found = 0;
+    const char *end = NULL; /* of the box before */
+    while (n) {
+        const char *boxed = find(s, n, "\\boxed"), *fbox = find(s, n, "\\fbox");
+        const char *at = !boxed || (fbox && fbox < boxed) ? fbox : boxed;
+        if (!at) break;
+        size_t name = at == boxed ? 6 : 5, left = n - (size_t)(at - s);
+        struct math_span x;
+        if (!box_content(at, left, name, &x)) break;
+        if (!end || !joins(end, (size_t)(at - end))) found = 0;
+        if (found == max) return 0;
+        box[found++] = x;
+        end = x.s + x.n;
+        end += end < at + left && *end == '}';
+        n -= (size_t)(end - s);
+        s = end;
+    }
+    return found;
+}
+
 static bool last_answer_tag(const char *s, size_t n, struct math_span *out) {
     const char *end = find_last(s, n, "</answer>");
     const char *from = end ? find_last(s, (size_t)(end - s), "<answer>") : NULL;
@@ -124,7 +162,45 @@ static bool after_phrase(const char *s, size_t n, struct math_span *out) {
     return out->n > 0;
 }
 
+/* Where the last sentence begins. */
+static size_t last_sentence(const char *s, size_t n) {
+    while (n && strchr(" \n\t\r.*$", s[n - 1])) n--;
+    for (size_t i = n; i-- > 1;)
+        if ((s[i] == ' ' && strchr(".!?", s[i - 1])) || s[i] == '\n') return i;
+    return 0;
+}
+
+bool math_extract_said(const char *s, size_t n, struct math_span *out) {
+    static const char *const verbs[] = {" is ", " are ", " be ", " equals ",
+                                        " by ", "=",     ": ",   NULL};
+    const char *best = NULL;
+    size_t len = 0, from = last_sentence(s, n);
+    while (n && strchr(" \n\t\r.*$", s[n - 1])) n--;
+    for (int k = 0; verbs[k]; k++) {
+        const char *at = find_last(s + from, n - from, verbs[k]);
+        if (at && (!best || at > best)) best = at, len = strlen(verbs[k]);
+    }
+    if (!best) return false;
+    best += len;
+    *out = (struct math_span){best, n - (size_t)(best - s), "the last sentence", false};
+    trim(out);
+    return out->n > 0;
+}
+
 /* ---- the whole ---- */
+
+/* A chat's mark, as <|im_end|>, ends the response. */
+static size_t before_marks(const char *s, size_t n) {
+    const char *at = s;
+    while ((at = find(at, n - (size_t)(at - s), "<|")) != NULL) {
+        size_t i = (size_t)(at - s) + 2, from = i;
+        while (i < n && (islower((unsigned char)s[i]) || s[i] == '_')) i++;
+        if (i > from && i + 1 < n && s[i] == '|' && s[i + 1] == '>')
+            return (size_t)(at - s);
+        at += 2;
+    }
+    return n;
+}
 
 static bool after_thinking(const char **s, size_t *n) {
     const char *end = find_last(*s, *n, "</think>");
@@ -143,6 +219,7 @@ bool math_extract(const char *s, size_t n, enum math_extract how, struct math_sp
         trim(out);
         return true;
     }
+    n = before_marks(s, n);
     if (!after_thinking(&s, &n)) {
         out->how = "the thinking has no end";
         return false;
@@ -182,7 +259,9 @@ bool math_extract_formula(const char *s, size_t n, struct math_span *out) {
         if (from) close = stop, open = from + 1;
     }
     if (!close || open >= close) return false;
-    *out = (struct math_span){open, (size_t)(close - open), "the last formula", false};
+    bool late = (size_t)(close - s) >= last_sentence(s, n);
+    *out = (struct math_span){open, (size_t)(close - open),
+                              late ? "the last formula" : "an earlier formula", false};
     trim(out);
     return out->n > 0;
 }

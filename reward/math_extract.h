@@ -26,7 +26,16 @@ bool math_extract(const char *response, size_t n, enum math_extract how,
 /* The same of a gold: its last box, what follows ####, or all of it. */
 void math_extract_gold(const char *gold, size_t n, struct math_span *out);
 
-/* The last $...$, \(...\) or \[...\] of s; false where there is none. */
+/* The boxes that the last one stands side by side with, nothing but commas, `and` and
+ * spaces between; their number, 0 past max. */
+int math_extract_boxes(const char *s, size_t n, struct math_span *box, int max);
+
+/* What the last sentence of s ends in, after its verb: of "So the largest n is 34." it is
+ * 34. False where it has none. */
+bool math_extract_said(const char *s, size_t n, struct math_span *out);
+
+/* The last $...$, \(...\) or \[...\] of s; false where there is none. How is "the last
+ * formula", or "an earlier formula" where the last sentence has none. */
 bool math_extract_formula(const char *s, size_t n, struct math_span *out);
 
 /* The letter of a choice: "(B)", "B.", "\textbf{(B)} 12", "option b"; 0 where s is none.

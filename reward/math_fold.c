@@ -1,6 +1,7 @@
 /* reward/math_fold.c: see math_fold.h. */
 #include "reward/math_fold.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -252,16 +253,42 @@ static size_t fold_one(struct folding *f, const unsigned char *s, size_t n) {
     return (size_t)k;
 }
 
+/* \\\\frac{1}{2}: escaped once too often, as no single \\ stands before a letter. A row
+ * of a matrix ends in \\\\ before a letter too, but its \\begin has a single one. */
+static bool is_escaped(const char *s, size_t n) {
+    bool any = false;
+    for (const char *at = s; (at = memchr(at, '\\', n - (size_t)(at - s))) != NULL;) {
+        const char *end = at;
+        while (end < s + n && *end == '\\') end++;
+        bool letter = end < s + n && isalpha((unsigned char)*end);
+        if (letter && (end - at) % 2) return false;
+        any |= letter;
+        at = end;
+    }
+    return any;
+}
+
+static void put_ascii(struct folding *f, const char *s, size_t n, bool escaped) {
+    size_t from = 0;
+    for (size_t i = 0; escaped && i + 1 < n; i++) {
+        if (s[i] != '\\' || s[i + 1] != '\\') continue;
+        put(f, s + from, i - from);
+        from = ++i;
+    }
+    put(f, s + from, n - from);
+}
+
 bool math_fold(struct math_work *w, const char *s, size_t n, size_t max, const char **out,
                size_t *n_out) {
     const unsigned char *u = (const unsigned char *)s;
     if (n > max) return false;
     struct folding f = {.w = w, .cap = n + 64};
     f.out = arena_new(&w->arena, f.cap, 1);
+    bool escaped = is_escaped(s, n);
     for (size_t i = 0; i < n;) {
         size_t j = i;
         while (j < n && u[j] < 128 && u[j]) j++;
-        if (j > i) put(&f, s + i, j - i);
+        if (j > i) put_ascii(&f, s + i, j - i, escaped);
         i = j;
         if (i < n && !u[i]) {
             put(&f, "\x7f", 1);

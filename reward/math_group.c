@@ -6,10 +6,12 @@
 /* The inside of a bracket, with bars and braces of its own. */
 static struct math_node *inside(struct math_parser *p, bool set) {
     int bars = p->bars;
-    bool in_set = p->in_set;
+    bool in_set = p->in_set, power = p->power;
     p->bars = 0;
     p->in_set = set;
+    p->power = false;
     struct math_node *t = parse_list(p);
+    p->power = power;
     p->bars = bars;
     p->in_set = in_set;
     return t;

@@ -326,7 +326,12 @@ static int function_prefix(const char *s, int n) {
 }
 
 static void push_word(struct lexer *x, const struct math_word *word, int from) {
-    push(x, (enum math_tok_type)word->type, word->id, from);
+    if (word->type == TK_OPEN)
+        open_bracket(x, word->id, from);
+    else if (word->type == TK_CLOSE)
+        close_bracket(x, word->id, from);
+    else
+        push(x, (enum math_tok_type)word->type, word->id, from);
 }
 
 /* A run of letters outside of \text. */
@@ -407,40 +412,6 @@ static void lex_word(struct lexer *x) {
 
 /* ---- commands ---- */
 
-static bool one_of(const char *s, int n, const char *list) {
-    for (const char *at = list; *at;) {
-        int len = (int)strcspn(at, " ");
-        if (len == n && memcmp(at, s, (size_t)n) == 0) return true;
-        at += len;
-        while (*at == ' ') at++;
-    }
-    return false;
-}
-
-static const char text_fonts[] =
-    "text textbf textrm textit texttt textsf textnormal textup mbox "
-    "hbox emph textsc";
-static const char fonts[] =
-    "mathrm mathbf mathit mathsf mathtt mathcal mathscr boldsymbol bm operatorname rm bf "
-    "it "
-    "vec hat tilde widehat underline boxed fbox mathbb mathfrak bold overrightarrow";
-static const char nothing[] =
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle "
-    "quad qquad "
-    "enspace thinspace displaystyle textstyle scriptstyle limits nolimits hfill noindent "
-    "nonumber notag mathstrut hline allowbreak centering large Large normalsize cdotp "
-    "mathopen mathclose mathord mathbin mathrel";
-static const char with_argument[] =
-    "hspace vspace phantom hphantom vphantom label tag color kern";
-static const char letters[] =
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron "
-    "rho sigma "
-    "tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi "
-    "Omega Pi "
-    "varepsilon vartheta varphi varrho varsigma ell hbar partial nabla aleph angle "
-    "triangle "
-    "square Alpha Beta Epsilon Zeta Eta Iota Kappa Mu Nu Omicron Rho Tau Chi circ";
-
 /* Pairs all braces in one pass: asked one by one, open ones would cost the square. */
 static void pair_braces(struct lexer *x) {
     int n = x->n_all, top = 0;
@@ -496,9 +467,9 @@ static bool only_words(const struct lexer *x, int from, int to) {
 }
 
 /* \mathrm{cm} is a text, \mathbf{5} and \mathrm e are what they hold. */
-static void lex_font(struct lexer *x, const char *name, int n) {
+static void lex_font(struct lexer *x, const char *name, int n, bool text) {
     while (peek(x, 0) == '*' || peek(x, 0) == ' ') x->i++;
-    bool blackboard = one_of(name, n, "mathbb");
+    bool blackboard = n == 6 && memcmp(name, "mathbb", 6) == 0;
     int at = x->i + (peek(x, 0) == '{');
     if (blackboard && at < x->n && strchr("RQZNC", x->s[at])) {
         x->i = at + 1;
@@ -508,7 +479,7 @@ static void lex_font(struct lexer *x, const char *name, int n) {
     }
     if (peek(x, 0) != '{') return;
     int end = past_group(x, x->i);
-    bool text = one_of(name, n, text_fonts) || only_words(x, x->i + 1, end - 1);
+    text = text || only_words(x, x->i + 1, end - 1);
     if (text && x->s[end - 1] == '}') lex_text(x, x->i + 1, end - 1);
 }
 
@@ -529,33 +500,65 @@ static void lex_environment(struct lexer *x, enum math_tok_type type) {
     if (columns && peek(x, 0) == '{') x->i = past_group(x, x->i);
 }
 
+/* \left. and \right. have no bracket; \left{ is meant as \left\{. */
+static void lex_side(struct lexer *x, const char *name, int n, int from) {
+    bool sized = n >= 4 && (memcmp(name + n - 4, "left", 4) == 0 ||
+                            memcmp(name + n - 4, "ight", 4) == 0);
+    char next = peek(x, 0);
+    x->space |= n > 3 && name[0] == 'q';
+    if (!sized) return;
+    x->i += next == '.' || next == '{' || next == '}';
+    if (next == '{') open_bracket(x, 's', from);
+    if (next == '}') close_bracket(x, 's', from);
+}
+
+static void lex_named(struct lexer *x, int from);
+
+/* What the grammar does not know: a known command that has grown into what follows. */
+static void lex_unknown(struct lexer *x, int from) {
+    const char *name = x->s + from + 1;
+    int n = x->i - from - 1, known = math_command_prefix(name, n);
+    if (n == 3 && memcmp(name, "not", 3) == 0) {
+        while (peek(x, 0) == ' ') x->i++;
+        push(x, peek(x, 0) == '=' ? TK_REL : TK_BAD, REL_NE, from);
+        x->i += peek(x, 0) == '=';
+    } else if (known) {
+        x->i = from + 1 + known;
+        lex_named(x, from);
+    } else {
+        push(x, TK_BAD, 0, from);
+    }
+}
+
 static void lex_named(struct lexer *x, int from) {
     const char *name = x->s + from + 1;
     int n = x->i - from - 1;
     const struct math_word *word = math_find_command(name, n);
     if (word) {
         push_word(x, word, from);
-    } else if (one_of(name, n, nothing)) {
-        bool side = n == 4 || n == 5; /* \left. and \right. */
-        if (side && peek(x, 0) == '.') x->i++;
-        x->space |= n > 3 && name[0] == 'q';
-    } else if (one_of(name, n, text_fonts) || one_of(name, n, fonts)) {
-        lex_font(x, name, n);
-    } else if (one_of(name, n, with_argument)) {
-        if (peek(x, 0) == '{') x->i = past_group(x, x->i);
-    } else if (one_of(name, n, letters)) {
-        struct math_tok *t = push(x, TK_VAR, 0, from);
-        bool var = n > 3 && memcmp(name, "var", 3) == 0;
-        t->text = name + (var ? 3 : 0);
-        t->n = n - (var ? 3 : 0);
-    } else if (one_of(name, n, "begin end")) {
+        return;
+    }
+    if ((n == 5 && memcmp(name, "begin", 5) == 0) ||
+        (n == 3 && memcmp(name, "end", 3) == 0)) {
         lex_environment(x, n == 5 ? TK_BEGIN : TK_ENDENV);
-    } else if (one_of(name, n, "not")) {
-        while (peek(x, 0) == ' ') x->i++;
-        push(x, peek(x, 0) == '=' ? TK_REL : TK_BAD, REL_NE, from);
-        x->i += peek(x, 0) == '=';
-    } else {
-        push(x, TK_BAD, 0, from);
+        return;
+    }
+    enum math_command c = math_command_class(name, n);
+    int var = n > 3 && memcmp(name, "var", 3) == 0 ? 3 : 0;
+    struct math_tok *t;
+    switch (c) {
+    case COMMAND_NOTHING: lex_side(x, name, n, from); break;
+    case COMMAND_TEXT_FONT:
+    case COMMAND_FONT: lex_font(x, name, n, c == COMMAND_TEXT_FONT); break;
+    case COMMAND_WITH_ARGUMENT:
+        if (peek(x, 0) == '{') x->i = past_group(x, x->i);
+        break;
+    case COMMAND_LETTER:
+        t = push(x, TK_VAR, 0, from);
+        t->text = name + var;
+        t->n = n - var;
+        break;
+    default: lex_unknown(x, from);
     }
 }
 
@@ -718,42 +721,4 @@ bool math_lex(struct math_work *w, const char *s, size_t n, struct math_tokens *
     w->limit = !ok;
     *out = (struct math_tokens){x.tok, x.n_tok - 1, x.bad};
     return ok;
-}
-
-/* ---- texts ---- */
-
-static bool is_font(const char *s, int n) {
-    return one_of(s, n, text_fonts) || one_of(s, n, fonts) || one_of(s, n, nothing);
-}
-
-const char *math_words(struct math_work *w, const char *s, size_t n) {
-    char *out = arena_new(&w->arena, n + 2, 1);
-    size_t k = 0;
-    bool space = false;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c == '\\' && i + 1 < n && isalpha((unsigned char)s[i + 1])) {
-            size_t j = i + 1;
-            while (j < n && isalpha((unsigned char)s[j])) j++;
-            if (is_font(s + i + 1, (int)(j - i - 1))) {
-                i = j - 1;
-                continue;
-            }
-        } else if (c == '\\' && i + 1 < n && strchr(" ,;:!()[]", s[i + 1])) {
-            i++;
-            space = true;
-            continue;
-        }
-        bool number = c == '.' && i + 1 < n && is_digit(s[i + 1]);
-        if (isspace(c) || c == '~' || c == ',' || c == '"')
-            space = true;
-        else if (strchr("${}'`*", (char)c) || (c == '.' && !number))
-            continue;
-        else {
-            if (space && k) out[k++] = ' ';
-            space = false;
-            out[k++] = c < 0x80 ? (char)tolower(c) : (char)c;
-        }
-    }
-    return out;
 }

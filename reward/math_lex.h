@@ -77,4 +77,18 @@ struct math_word {
 const struct math_word *math_find_word(const char *s, int n);
 const struct math_word *math_find_command(const char *s, int n);
 
+/* Of a command that is no word: what it does to the text. */
+enum math_command {
+    COMMAND_UNKNOWN,
+    COMMAND_NOTHING,   /* spacing and sizing */
+    COMMAND_TEXT_FONT, /* \text: words follow */
+    COMMAND_FONT,
+    COMMAND_WITH_ARGUMENT, /* goes, and its argument with it */
+    COMMAND_LETTER,
+};
+enum math_command math_command_class(const char *s, int n);
+/* Bytes of the longest known command that s begins with, 0 for none; s itself does not
+ * count. */
+int math_command_prefix(const char *s, int n);
+
 #endif

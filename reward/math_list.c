@@ -130,6 +130,12 @@ static enum math_verdict bare_for_ordered(struct math_work *w,
     return math_in_order(w, gold, answer);
 }
 
+static bool are_points(const struct math_node *t) {
+    for (int i = 0; i < t->n; i++)
+        if (t->kid[i]->kind != M_TUPLE) return false;
+    return true;
+}
+
 enum math_verdict math_collections_equal(struct math_work *w, struct math_node *gold,
                                          struct math_node *answer) {
     bool g_list = is_list(gold), a_list = is_list(answer);
@@ -146,9 +152,12 @@ enum math_verdict math_collections_equal(struct math_work *w, struct math_node *
         return single == gold ? math_equal(w, gold->kid[0], answer)
                               : math_equal(w, gold, answer->kid[0]);
     }
-    if (g_list && a_list)
-        return w->o->list_order && gold->kind == M_LIST ? math_in_order(w, gold, answer)
-                                                        : in_any_order(w, gold, answer);
+    if (g_list && a_list) {
+        if (w->o->list_order && gold->kind == M_LIST)
+            return math_in_order(w, gold, answer);
+        return are_points(gold) && are_points(answer) ? as_sets(w, gold, answer)
+                                                      : in_any_order(w, gold, answer);
+    }
     if (gold->kind == M_SET && answer->kind == M_SET) return as_sets(w, gold, answer);
     if (gold->kind == M_SET || answer->kind == M_SET)
         return w->o->drop_brackets && (g_list || a_list) ? as_sets(w, gold, answer)

@@ -21,17 +21,37 @@ static void skip_separator(struct math_parser *p, bool *any_or, bool *any_and) {
         *any_and = true, p->i++;
 }
 
+/* 1,2;3,4: what stands between semicolons belongs together. */
+static struct math_node *grouped(struct math_parser *p, struct math_node *list,
+                                 const bool *semicolon) {
+    struct math_node *out = math_new(p->w, M_LIST, 0), *group = NULL;
+    for (int i = 0; i < list->n; i++) {
+        if (!group || semicolon[i])
+            math_push(p->w, out, group = math_new(p->w, M_TUPLE, 0));
+        math_push(p->w, group, list->kid[i]);
+    }
+    for (int i = 0; i < out->n; i++)
+        if (out->kid[i]->n != out->kid[0]->n || out->kid[i]->n < 2) return list;
+    return out;
+}
+
 static struct math_node *list_of_items(struct math_parser *p) {
-    bool any_or = false, any_and = false;
+    bool any_or = false, any_and = false, semicolons = false, commas = false;
+    bool before[64] = {false}; /* a semicolon before the item */
     struct math_node *item = parse_relation(p), *list;
     if (!item || !is_separator(p)) return item;
     list = math_new1(p->w, M_LIST, 0, item);
     while (is_separator(p)) {
+        if (list->n < 64) before[list->n] = parse_is_op(p, ';');
+        semicolons |= parse_is_op(p, ';');
+        commas |= parse_is_op(p, ',');
         skip_separator(p, &any_or, &any_and);
         item = parse_relation(p);
         if (!item) return NULL;
         math_push(p->w, list, item);
     }
+    if (semicolons && commas && !any_or && !any_and && list->n <= 64)
+        return grouped(p, list, before);
     bool relations = true;
     for (int i = 0; i < list->n; i++) relations &= list->kid[i]->kind == M_REL;
     if (any_or)
@@ -181,13 +201,17 @@ static struct math_node *unit_after(struct math_parser *p, struct math_node *val
         p->i++;
         return degree ? NULL : with_unit(p, value, money_name(t->id));
     }
+    bool bracket =
+        t->type == TK_OPEN && t->id == '(' && t[1].type == TK_TEXT; /* 9 (apples) */
+    if (bracket) t++;
     if (t->type != TK_TEXT) return degree ? with_unit(p, value, "degree") : value;
-    p->i++;
-    if (phrase_is(t, "base|in base")) return based(p, value);
+    p->i += 1 + bracket;
+    if (phrase_is(t, "base|in base") && !bracket) return based(p, value);
     int power = unit_power(p);
     const char *unit = power ? math_unit_canon(p->w, t->text, t->n, power) : NULL;
     unit = unit ? unit_per(p, unit) : NULL;
-    if (!unit) return NULL;
+    if (!unit || (bracket && !parse_is(p, TK_CLOSE, '('))) return NULL;
+    p->i += bracket;
     if (value->kind == M_TIME && (strcmp(unit, "am") == 0 || strcmp(unit, "pm") == 0)) {
         value->name = unit;
         return value;
@@ -341,7 +365,21 @@ static struct math_node *ratio(struct math_parser *p, struct math_node *lhs) {
     return t;
 }
 
+/* {2} of \cup {2}: a set where the TeX group is all there is. */
+static struct math_node *braced_set(struct math_parser *p, struct math_node *t, int from,
+                                    int to) {
+    int depth = 0, i = from;
+    if (!parse_tok_is(p, from, TK_OPEN, '{') || to - from > 64) return t;
+    do {
+        depth += p->tok[i].type == TK_OPEN ? 1 : p->tok[i].type == TK_CLOSE ? -1 : 0;
+    } while (++i < to && depth > 0);
+    bool group = depth == 0 && i == to && p->tok[to - 1].type == TK_CLOSE;
+    bool scalar = t->kind <= M_POW || t->kind == M_FUN;
+    return group && scalar ? math_new1(p->w, M_SET, 0, t) : t;
+}
+
 struct math_node *parse_expr(struct math_parser *p, int min_prec) {
+    int first = p->i;
     struct math_node *lhs = parse_unary(p), *open = NULL;
     while (lhs && !p->w->limit) {
         int prec = precedence(p);
@@ -354,7 +392,10 @@ struct math_node *parse_expr(struct math_parser *p, int min_prec) {
         }
         p->i += sign || typed;
         if (prec == PREC_SET) {
+            lhs = braced_set(p, lhs, first, p->i - 1);
+            int from = p->i;
             struct math_node *rhs = parse_expr(p, PREC_SUM);
+            if (rhs) rhs = braced_set(p, rhs, from, p->i);
             lhs = rhs ? math_new2(p->w, M_SETOP,
                                   op == 'U'   ? 'u'
                                   : op == 'N' ? 'n'

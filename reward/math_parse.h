@@ -28,6 +28,7 @@ struct math_parser {
     int bars;    /* open | in this bracket */
     bool in_set; /* in { }, where | and : separate a condition */
     int bound_i; /* sums over i around here */
+    bool power;  /* of a variable: x^2_3 is x_3 squared, not to the power 2 in base 3 */
 };
 
 enum { PREC_RATIO = 1, PREC_SET, PREC_SUM, PREC_PRODUCT, PREC_UNARY };
@@ -54,9 +55,13 @@ static inline struct math_tok *parse_cur(const struct math_parser *p) {
 static inline bool parse_is_op(const struct math_parser *p, int id) {
     return p->tok[p->i].type == TK_OP && p->tok[p->i].id == id;
 }
+static inline bool parse_tok_is(const struct math_parser *p, int i,
+                                enum math_tok_type type, int id) {
+    return p->tok[i].type == type && p->tok[i].id == id;
+}
 static inline bool parse_is(const struct math_parser *p, enum math_tok_type type,
                             int id) {
-    return p->tok[p->i].type == type && p->tok[p->i].id == id;
+    return parse_tok_is(p, p->i, type, id);
 }
 
 #endif

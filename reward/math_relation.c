@@ -14,19 +14,44 @@ static bool all_of(const char *ops, const char *allowed) {
     return true;
 }
 
-/* x, f(x), (x, y), A': what may stand before an equals sign as a name. */
+static bool is_capital(const struct math_node *t) {
+    return t->kind == M_VAR && t->name[0] >= 'A' && t->name[0] <= 'Z';
+}
+
+/* AB, \angle ABC, |AB|, V_1, A^{-1}: what geometry and algebra name by capitals. */
+static bool is_capital_name(const struct math_node *t) {
+    if (t->kind == M_FUN && t->op == F_ABS) {
+        const struct math_node *of = t->kid[0];
+        return of->kind == M_MUL && is_capital_name(of);
+    }
+    if (t->kind == M_POW)
+        return is_capital(t->kid[0]) && t->kid[1]->kind == M_NEG &&
+               math_is_int(t->kid[1]->kid[0], 1);
+    if (t->kind != M_MUL) return is_capital(t);
+    for (int i = 0; i < t->n; i++) {
+        const char *name = t->kid[i]->kind == M_VAR ? t->kid[i]->name : "";
+        bool sign =
+            i == 0 && (strcmp(name, "angle") == 0 || strcmp(name, "triangle") == 0);
+        if (!sign && !is_capital(t->kid[i])) return false;
+    }
+    return true;
+}
+
+/* x, f(x), (x, y), A', AB, V_1:V_2: what may stand before an equals sign as a name. */
 static bool is_label(const struct math_node *t) {
-    if (t->kind == M_VAR || t->kind == M_TEXT) return true;
+    if (t->kind == M_VAR || t->kind == M_TEXT || is_capital_name(t)) return true;
     if (t->kind == M_CALL) {
         for (int i = 0; i < t->n; i++)
             if (t->kid[i]->kind != M_VAR && t->kid[i]->kind != M_NUM &&
-                t->kid[i]->kind != M_ADD)
+                t->kid[i]->kind != M_ADD && t->kid[i]->kind != M_REL &&
+                t->kid[i]->kind != M_SET)
                 return false;
         return strcmp(t->name, "overline") != 0;
     }
-    if (t->kind != M_TUPLE) return false;
+    bool ratio = t->kind == M_DIV || t->kind == M_RATIO;
+    if (t->kind != M_TUPLE && !ratio) return false;
     for (int i = 0; i < t->n; i++)
-        if (t->kid[i]->kind != M_VAR) return false;
+        if (ratio ? !is_capital_name(t->kid[i]) : t->kid[i]->kind != M_VAR) return false;
     return true;
 }
 
@@ -38,9 +63,8 @@ static bool is_constant(const struct math_node *t) {
 /* Does the value speak of its own label? Then it is an equation, not a statement. */
 static bool mentions(const struct math_node *value, const struct math_node *label) {
     if (label->kind == M_VAR) return math_has_var(value, label->name);
-    if (label->kind == M_TUPLE)
-        for (int i = 0; i < label->n; i++)
-            if (mentions(value, label->kid[i])) return true;
+    for (int i = 0; i < label->n && label->kind != M_CALL; i++)
+        if (mentions(value, label->kid[i])) return true;
     return false;
 }
 
@@ -53,6 +77,9 @@ struct math_node *math_stated_value(struct math_work *w, struct math_node *t,
         *label = t->kid[first++];
     else if (t->n == 2 && is_label(t->kid[1]))
         *label = t->kid[last--];
+    while (*label && first > 0 && first < last && is_label(t->kid[first]) &&
+           is_constant(t->kid[last]))
+        first++; /* x = y = 4 */
     struct math_node *value = t->kid[first];
     if (*label && mentions(value, *label)) return NULL;
     if (!*label && !is_constant(value)) return NULL;
@@ -68,29 +95,42 @@ struct math_node *math_stated_value(struct math_work *w, struct math_node *t,
 
 /* ---- lists of solutions ---- */
 
-static struct math_node *values_of(struct math_work *w, struct math_node *t, bool *same,
-                                   bool *all) {
-    struct math_node *out = math_new(w, t->kind == M_SET ? M_SET : M_LIST, 0),
-                     *first = NULL, *label;
-    *same = *all = true;
+/* The values in t with their labels in label[]; NULL where one item is no statement. */
+static struct math_node *values_of(struct math_work *w, struct math_node *t,
+                                   struct math_node **label) {
+    struct math_node *out = math_new(w, t->kind == M_SET ? M_SET : M_LIST, 0);
     for (int i = 0; i < t->n; i++) {
         struct math_node *value =
-            t->kid[i]->kind == M_REL ? math_stated_value(w, t->kid[i], &label) : NULL;
-        if (!value || !label) {
-            *all = false;
-            return NULL;
-        }
-        if (!first) first = label;
-        *same &= math_compare_trees(first, label) == 0;
+            t->kid[i]->kind == M_REL ? math_stated_value(w, t->kid[i], &label[i]) : NULL;
+        if (!value || !label[i]) return NULL;
         math_push(w, out, value);
+    }
+    return out;
+}
+
+/* x = 1, y = 2, x = 3, y = 4: a solution has as many values as there are labels until
+ * the first comes again. 1: they are all the same; n: all different; 0: no period. */
+static int period(struct math_node *const *label, int n) {
+    int k = 1;
+    while (k < n && math_compare_trees(label[0], label[k]) != 0) k++;
+    for (int i = k; i < n; i++)
+        if (math_compare_trees(label[i], label[i % k]) != 0) return 0;
+    return n % k == 0 ? k : 0;
+}
+
+static struct math_node *in_tuples(struct math_work *w, const struct math_node *values,
+                                   int size) {
+    struct math_node *out = math_new(w, M_LIST, 0), *tuple = NULL;
+    for (int i = 0; i < values->n; i++) {
+        if (i % size == 0) math_push(w, out, tuple = math_new(w, M_TUPLE, 0));
+        math_push(w, tuple, values->kid[i]);
     }
     return out;
 }
 
 struct math_node *math_solutions(struct math_work *w, struct math_node *t,
                                  bool *ordered) {
-    struct math_node *label = NULL;
-    bool same, all;
+    struct math_node *label = NULL, **labels;
     *ordered = false;
     if ((t->kind != M_LIST && t->kind != M_OR && t->kind != M_AND && t->kind != M_SET) ||
         t->n < 2)
@@ -105,9 +145,12 @@ struct math_node *math_solutions(struct math_work *w, struct math_node *t,
         for (int i = 1; i < t->n; i++) math_push(w, out, t->kid[i]);
         return out;
     }
-    struct math_node *values = values_of(w, t, &same, &all);
-    if (!all) return t;
-    *ordered = !same;
+    labels = arena_new(&w->arena, (size_t)t->n, sizeof(struct math_node *));
+    struct math_node *values = values_of(w, t, labels);
+    if (!values) return t;
+    int size = period(labels, t->n);
+    if (size > 1 && size < t->n) return in_tuples(w, values, size);
+    *ordered = size != 1;
     return values;
 }
 
@@ -168,8 +211,8 @@ static enum math_verdict solved_equal(struct math_work *w, struct math_node *gol
     struct math_node *lg, *la;
     struct math_node *vg = math_stated_value(w, gold, &lg),
                      *va = math_stated_value(w, answer, &la);
-    if (!vg || !va || !lg || !la) return MATH_DIFFERENT;
-    if (math_compare_trees(lg, la) != 0) {
+    if (!vg || !va || !lg != !la) return MATH_DIFFERENT;
+    if (lg && math_compare_trees(lg, la) != 0) {
         math_why(w, "another variable");
         return MATH_DIFFERENT;
     }

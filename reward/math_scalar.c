@@ -344,6 +344,33 @@ static int infinity_sign(const struct math_node *t) {
     return t->kind == M_CONST && t->op == 'o' ? sign : 0;
 }
 
+static bool is_sum(const struct math_node *t) {
+    return t->kind == M_FUN && (t->op == F_SUM || t->op == F_PROD) && t->n == 4;
+}
+
+static bool has_sum(const struct math_node *t) {
+    if (is_sum(t)) return true;
+    for (int i = 0; i < t->n; i++)
+        if (has_sum(t->kid[i])) return true;
+    return false;
+}
+
+/* Sums without an end are not added up: the same if all their parts are. */
+static enum math_verdict endless_sums(struct math_work *w, struct math_node *gold,
+                                      struct math_node *answer) {
+    bool same = same_tree(w, gold, answer);
+    if (!same && is_sum(gold) && is_sum(answer) && gold->op == answer->op) {
+        struct math_node *body =
+            math_substitute(w, answer->kid[3], answer->kid[0]->name, gold->kid[0]);
+        same = true;
+        for (int i = 1; i < 4 && same; i++)
+            same = math_scalars_equal(w, gold->kid[i], i < 3 ? answer->kid[i] : body) ==
+                   MATH_EQUAL;
+    }
+    math_why(w, same ? "the same sum" : "sums without an end");
+    return same ? MATH_EQUAL : MATH_UNDECIDED;
+}
+
 static enum math_verdict rationals(struct math_work *w, struct math_node *gold,
                                    struct math_node *answer, bool *done) {
     fmpq_t a, b;
@@ -370,6 +397,8 @@ enum math_verdict math_scalars_equal(struct math_work *w, struct math_node *gold
     bool done;
     const char *names[MAX_VARIABLES];
     if (ig || ia) return ig == ia ? MATH_EQUAL : MATH_DIFFERENT;
+    bool endless = math_has_const(gold, 'o') && math_has_const(answer, 'o');
+    if (endless && has_sum(gold) && has_sum(answer)) return endless_sums(w, gold, answer);
     if (math_has_const(gold, 'o') || math_has_const(answer, 'o')) {
         math_why(w, "arithmetic with infinity has no value");
         return MATH_DIFFERENT;

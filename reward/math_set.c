@@ -171,6 +171,22 @@ static bool is_constant(const struct math_node *t) {
     return math_variables(t, names, 0, 0) == 0;
 }
 
+/* |x| OP c. */
+static bool around_zero(struct math_work *w, struct set *s, int op, struct math_node *c,
+                        bool flipped) {
+    bool below = flipped == (op == '<' || op == 'l'), in = op == 'l' || op == 'g';
+    struct math_node *minus = math_new1(w, M_NEG, 0, c);
+    if (op == '!') return false;
+    return below ? push(s, minus, in, c, in)
+                 : push(s, NULL, false, minus, in) && push(s, c, in, NULL, false);
+}
+
+/* What an inequality bounds: x, |x|, f(x). */
+static bool is_bounded_term(const struct math_node *t) {
+    return t->kind == M_VAR || t->kind == M_CALL ||
+           (t->kind == M_FUN && t->op == F_ABS && t->kid[0]->kind == M_VAR);
+}
+
 /* x < 3, -2 <= x <= 5, 3 > x. */
 static bool inequality(struct math_work *w, struct math_node *t, struct set *s) {
     s->n = 0;
@@ -179,10 +195,14 @@ static bool inequality(struct math_work *w, struct math_node *t, struct set *s) 
     for (int i = 0; t->name[i]; i++) {
         struct set one = {.n = 0};
         struct math_node *a = t->kid[i], *b = t->kid[i + 1];
-        bool left = a->kind == M_VAR && is_constant(b),
-             right = b->kind == M_VAR && is_constant(a);
+        bool left = is_bounded_term(a) && is_constant(b),
+             right = is_bounded_term(b) && is_constant(a);
         if (!left && !right) return false;
-        if (!half_line(&one, t->name[i], left ? b : a, left)) return false;
+        bool absolute = (left ? a : b)->kind == M_FUN;
+        struct math_node *c = left ? b : a;
+        if (absolute ? !around_zero(w, &one, t->name[i], c, left)
+                     : !half_line(&one, t->name[i], c, left))
+            return false;
         if (!normalise(w, &one) || !intersect(w, s, &one)) return false;
     }
     return true;
@@ -308,9 +328,9 @@ static enum math_verdict forms_equal(struct math_work *w, struct math_node *a,
     if (a->kind != b->kind || a->op != b->op || a->n != b->n) return MATH_UNDECIDED;
     if (a->kind == M_NUMSET) return MATH_EQUAL;
     bool swap = a->kind == M_SETOP && a->op != '\\';
-    if (a->kind == M_OR || a->kind == M_AND || a->kind == M_REL || a->kind == M_BUILDER)
-        return MATH_UNDECIDED;
+    if (a->kind == M_OR || a->kind == M_AND || a->kind == M_REL) return MATH_UNDECIDED;
     enum math_verdict v = math_in_order(w, a, b);
+    if (a->kind == M_BUILDER && v == MATH_DIFFERENT) return MATH_UNDECIDED;
     if (v == MATH_EQUAL || !swap) return v;
     return math_both(math_equal(w, a->kid[0], b->kid[1]),
                      math_equal(w, a->kid[1], b->kid[0])) == MATH_EQUAL
@@ -326,6 +346,10 @@ enum math_verdict math_real_sets_equal(struct math_work *w, struct math_node *go
         answer->kind == M_REL || answer->kind == M_OR ? subject(answer) : NULL;
     if (x && y && strcmp(x, y) != 0) {
         math_why(w, "another variable");
+        return MATH_DIFFERENT;
+    }
+    if (x && y && math_has(gold, M_CALL) != math_has(answer, M_CALL)) {
+        math_why(w, "a bound on f(x) against one on x");
         return MATH_DIFFERENT;
     }
     bool ga = build(w, gold, &a), ba = build(w, answer, &b);

@@ -132,6 +132,12 @@ static void test_math_finds_the_answer(void **state) {
         "Answer: 5\n\nThat is all.",
         "The answer is $5$. I hope.",
         "so $x = 4$, thus $y = 5$ follows",
+        "So the largest $n$ is 5.",
+        "Take $x = 4$. Then there are 5 apples.",
+        "We had $x = 4$ before, which is wrong by 5.",
+        "It is 5.<|im_end|>\n<|im_start|>user It is 6.",
+        "Final Answer: the largest $n$ is 5.",
+        "\\\\boxed{5}",
         "**5**",
         "`5`",
         " 5 \n",
@@ -155,6 +161,9 @@ static void test_math_finds_the_answer(void **state) {
         "<answer>5",
         "#### ",
         "5 5",
+        "So it is not 5.",
+        "It is 5 or 6.",
+        "It is 5. No, it is 6.",
         "5'; DROP TABLE answers;--",
         "__import__('os').system('5')",
     };
@@ -197,6 +206,7 @@ static void test_math_options(void **state) {
         const char *json, *gold, *answer;
         double score, otherwise;
     } rows[] = {
+        {"{\"boxes\": \"last\"}", "1,2", "\\boxed{1} and \\boxed{2}", 0, 1},
         {"{\"rounding\": 0}", "\\pi", "3.14159", 0, 1},
         {"{\"rounding\": 3}", "\\pi", "3.14", 1, 0},
         {"{\"fraction_rounding\": 4}", "1/3", "0.333", 0, 1},
