@@ -352,7 +352,9 @@ static struct math_node *function(struct math_parser *p) {
         if (f < 0) return NULL;
         power = NULL;
     }
-    struct math_node *t = function_arguments(p, f);
+    struct math_node *t = function_arguments(p, f == F_CIS ? F_EXP : f);
+    if (t && f == F_CIS)
+        t->kid[0] = math_new2(p->w, M_MUL, 0, math_new(p->w, M_CONST, 'i'), t->kid[0]);
     if (t && base) math_push(p->w, t, base);
     return t && power ? math_new2(p->w, M_POW, 0, t, power) : t;
 }
@@ -481,8 +483,22 @@ static struct math_node *exponent(struct math_parser *p) {
     return t;
 }
 
+/* 5^{\text{th}} */
+static bool skip_ordinal(struct math_parser *p) {
+    const struct math_tok *t = &p->tok[p->i + 1];
+    bool brace = t->type == TK_OPEN && t->id == '{';
+    t += brace;
+    bool ordinal = t->type == TK_TEXT && t->n == 2 &&
+                   (memcmp(t->text, "th", 2) == 0 || memcmp(t->text, "st", 2) == 0 ||
+                    memcmp(t->text, "nd", 2) == 0 || memcmp(t->text, "rd", 2) == 0);
+    if (!ordinal || (brace && t[1].type != TK_CLOSE)) return false;
+    p->i += 2 + 2 * brace;
+    return true;
+}
+
 static struct math_node *power_of(struct math_parser *p, struct math_node *t) {
     if (skip_circle(p)) return math_new1(p->w, M_FUN, F_DEG, t);
+    if (t->kind == M_NUM && skip_ordinal(p)) return t;
     p->i++;
     if (t->kind == M_MATRIX && parse_cur(p)->type == TK_VAR &&
         parse_cur(p)->text[0] == 'T') {

@@ -114,12 +114,33 @@ static enum math_verdict relations(struct math_work *w, struct math_node *gold,
     enum math_verdict v = math_relations_equal(w, gold, answer);
     if (v == MATH_EQUAL || !math_is_real_set(gold) || !math_is_real_set(answer)) return v;
     bool chains = gold->n > 2 || answer->n > 2;
-    return chains ? math_real_sets_equal(w, gold, answer) : v;
+    bool member = strcmp(gold->name, "i") == 0 || strcmp(answer->name, "i") == 0;
+    return chains || member ? math_real_sets_equal(w, gold, answer) : v;
+}
+
+/* The empty set and the reals as people say them. */
+static bool says_set(const struct math_node *text, const struct math_node *set) {
+    static const char *const nothing[] = {"no solution", "no solutions", "empty set",
+                                          "the empty set", NULL};
+    static const char *const reals[] = {"all real numbers", "all reals",
+                                        "real numbers",     "the real numbers",
+                                        "all real values",  NULL};
+    if (text->kind != M_TEXT) return false;
+    bool empty = set->kind == M_SET && set->n == 0;
+    bool all = set->kind == M_NUMSET && set->op == 'R';
+    const char *const *say = empty ? nothing : reals;
+    for (int k = 0; (empty || all) && say[k]; k++)
+        if (strcmp(text->name, say[k]) == 0) return true;
+    return false;
 }
 
 static enum math_verdict decide(struct math_work *w, struct math_node *gold,
                                 struct math_node *answer) {
     if (is(gold, answer, M_TEXT)) {
+        if (says_set(gold, answer) || says_set(answer, gold)) {
+            math_why(w, "the set, in words");
+            return MATH_EQUAL;
+        }
         bool same = gold->kind == answer->kind && strcmp(gold->name, answer->name) == 0;
         math_why(w, same ? "the same words" : "words that differ");
         return same ? MATH_EQUAL : MATH_DIFFERENT;

@@ -334,6 +334,14 @@ static void push_word(struct lexer *x, const struct math_word *word, int from) {
         push(x, (enum math_tok_type)word->type, word->id, from);
 }
 
+/* Words of two letters that are no product of variables. */
+static bool is_short_word(const char *s) {
+    static const char *const words[] = {"no", "No", "is", "of", "to", "so", "on"};
+    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+        if (memcmp(s, words[k], 2) == 0) return true;
+    return false;
+}
+
 /* A run of letters outside of \text. */
 static void lex_letters(struct lexer *x, int from) {
     const char *s = x->s + from;
@@ -347,6 +355,8 @@ static void lex_letters(struct lexer *x, int from) {
         push_word(x, word, from);
     } else if (single) {
         push_letter(x, from);
+    } else if (n == 2 && is_short_word(s)) {
+        push_text(x, s, n, from);
     } else if (function_prefix(s, n)) {
         x->i = from + function_prefix(s, n);
         push_word(x, math_find_word(s, n - 1), from);

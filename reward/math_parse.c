@@ -189,12 +189,38 @@ static struct math_node *degrees_off(struct math_node *t, bool *found) {
     return t;
 }
 
+/* 2.5 thousand apples: the value times 1000, and what the phrase says besides. */
+static struct math_node *with_magnitude(struct math_parser *p, struct math_node *value,
+                                        struct math_tok *phrase) {
+    static const char *const names[] = {"thousand", "million", "billion", "trillion"};
+    for (int k = 0; k < 4; k++) {
+        int n = (int)strlen(names[k]);
+        if (phrase->n < n || memcmp(phrase->text, names[k], (size_t)n) != 0) continue;
+        if (phrase->n > n && phrase->text[n] != ' ') continue;
+        phrase->text += n;
+        phrase->n -= n;
+        struct math_node *ten = math_int(p->w, 10), *e = math_int(p->w, 3 * (k + 1));
+        return math_new2(p->w, M_MUL, 0, value, math_new2(p->w, M_POW, 0, ten, e));
+    }
+    return value;
+}
+
 static const char *money_name(int id) {
     return id == '$' ? "usd" : id == 'E' ? "eur" : id == 'P' ? "gbp" : "yen";
 }
 
+/* 3 pm and 3:05 pm; NULL where the value is no hour. */
+static struct math_node *time_of_day(struct math_parser *p, struct math_node *value,
+                                     const char *half) {
+    if (value->kind == M_NUM && value->num->decimals == 0)
+        value = math_new2(p->w, M_TIME, 0, value, math_int(p->w, 0));
+    if (value->kind != M_TIME) return NULL;
+    value->name = half;
+    return value;
+}
+
 static struct math_node *unit_after(struct math_parser *p, struct math_node *value) {
-    const struct math_tok *t = parse_cur(p);
+    struct math_tok *t = parse_cur(p);
     bool degree = false;
     value = degrees_off(value, &degree);
     if (t->type == TK_MONEY) {
@@ -208,14 +234,13 @@ static struct math_node *unit_after(struct math_parser *p, struct math_node *val
     p->i += 1 + bracket;
     if (phrase_is(t, "base|in base") && !bracket) return based(p, value);
     int power = unit_power(p);
+    value = with_magnitude(p, value, t);
     const char *unit = power ? math_unit_canon(p->w, t->text, t->n, power) : NULL;
     unit = unit ? unit_per(p, unit) : NULL;
     if (!unit || (bracket && !parse_is(p, TK_CLOSE, '('))) return NULL;
     p->i += bracket;
-    if (value->kind == M_TIME && (strcmp(unit, "am") == 0 || strcmp(unit, "pm") == 0)) {
-        value->name = unit;
-        return value;
-    }
+    if (strcmp(unit, "am") == 0 || strcmp(unit, "pm") == 0)
+        return time_of_day(p, value, unit);
     if (degree && strcmp(unit, "celsius") != 0 && strcmp(unit, "fahrenheit") != 0)
         return NULL;
     return with_unit(p, value, unit);
@@ -229,7 +254,8 @@ static struct math_node *money(struct math_parser *p, bool negative) {
     if (negative) value = math_new1(p->w, M_NEG, 0, value);
     const char *name = money_name(id);
     if (parse_cur(p)->type == TK_TEXT) { /* $5 per hour, $5 dollars */
-        const struct math_tok *t = parse_cur(p);
+        struct math_tok *t = parse_cur(p);
+        value = with_magnitude(p, value, t);
         const char *unit = math_unit_canon(p->w, t->text, t->n, 1);
         if (!unit) return NULL;
         p->i++;

@@ -63,6 +63,7 @@ enum math_fun {
     F_COT, F_SEC, F_CSC, F_ASIN, F_ACOS, F_ATAN, F_ACOT, F_ASEC, F_ACSC, F_SINH, F_COSH,
     F_TANH, F_ASINH, F_ACOSH, F_ATANH, F_DEG, F_RE, F_IM, F_CONJ, F_ARG, F_SGN, F_GAMMA,
     F_NORM, F_DET, F_TRANSPOSE, F_SUM /* var, lo, hi, body */, F_PROD, F_N_FUNS,
+    F_CIS /* of the parser only: exp(i x) */,
 };
 /* clang-format on */
 

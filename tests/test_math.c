@@ -28,7 +28,7 @@ static struct verdict check(const char *gold, const char *response) {
 
 static double now_ms(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* others may stop this process */
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
@@ -301,6 +301,7 @@ static void test_math_hostile_sizes(void **state) {
         {"0.", 50000, "5"},
         {"1e9999999", 1, ""},
     };
+    double slowest = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *text = repeat("", rows[i].part, rows[i].n, rows[i].after);
         const char *golds[] = {"5", "\\sqrt{2}+x", "(1,2)", "[0,1]\\cup[2,3]"};
@@ -308,6 +309,7 @@ static void test_math_hostile_sizes(void **state) {
             double from = now_ms();
             struct verdict v = check(golds[g], text);
             double ms = now_ms() - from;
+            if (ms > slowest) slowest = ms;
             if (ms > 1000)
                 fail_msg("%.20s x %d against %s: %.0f ms", rows[i].part, rows[i].n,
                          golds[g], ms);
@@ -315,6 +317,7 @@ static void test_math_hostile_sizes(void **state) {
         }
         mem_free(text);
     }
+    print_message("# the slowest: %.1f ms\n", slowest);
 }
 
 /* A verdict does not depend on what was asked before. */
