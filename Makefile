@@ -129,8 +129,10 @@ quickstart: hone
 	./hone train experiments/quickstart/experiment.json --out runs/quickstart --overwrite
 
 install: hone
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/hone $(DESTDIR)$(PREFIX)/share/doc/hone
-	install -m 755 hone $(DESTDIR)$(PREFIX)/bin/hone
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include share/hone/python share/doc/hone)
+	install -m 755 hone reward/python/hone-reward-py $(DESTDIR)$(PREFIX)/bin
+	install -m 644 reward/hone_reward.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 reward/python/hone_reward.py $(DESTDIR)$(PREFIX)/share/hone/python
 	cp -R experiments $(DESTDIR)$(PREFIX)/share/hone/
 	cp -R LICENSE $(wildcard README.md docs) $(DESTDIR)$(PREFIX)/share/doc/hone/
 

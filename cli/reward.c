@@ -52,7 +52,8 @@ static void start_group(struct check *k) {
     k->problem = (struct problem){
         .kind = "jsonl", .key = "k", .prompt = "What is 3 + 4?", .gold = "7",
         .columns = "{\"question\": \"What is 3 + 4?\", \"answer\": \"7\"}"};
-    k->g = (struct group){&k->problem, k->c, 0, 64, NULL};
+    k->g = (struct group){.problem = &k->problem, .completion = k->c, .max_tokens = 64,
+                          .max_steps = 100};
 }
 
 static void add(struct check *k, const char *text, size_t n) {

@@ -82,11 +82,14 @@ static void sample(struct run *r, const struct experiment_stage *s, struct harve
 }
 
 /* All rewards of one group, the answer's first: others may depend on it. */
-static void score_group(struct run *r, struct harvest *h, int p, int max_tokens) {
+static void score_group(struct run *r, struct harvest *h, int p, const struct group *like) {
     int R = r->x.n_rewards, G = h->G;
     struct completion *c = mem_new((size_t)G, sizeof *c);
     struct verdict *v = mem_new((size_t)(R * G), sizeof *v); /* [R][G] */
-    struct group g = {&h->problem[p], c, G, max_tokens, NULL};
+    struct group g = *like;
+    g.problem = &h->problem[p];
+    g.completion = c;
+    g.n = G;
     for (int k = 0; k < G; k++) {
         const struct trace *t = &h->trace[p * G + k];
         c[k] = (struct completion){h->text[p * G + k], h->n_text[p * G + k], t->id, t->n};
@@ -125,9 +128,12 @@ static void add_up(const struct run *r, struct harvest *h, int k) {
 }
 
 /* Groups first to first + n - 1. */
-static void score(struct run *r, struct harvest *h, int first, int n, int max_tokens) {
+static void score(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                  const struct db_step *row, int first, int n) {
+    struct group like = {.max_tokens = s->max_completion_length, .step = row->stage_step - 1,
+                         .max_steps = s->max_steps};
 #pragma omp parallel for schedule(dynamic) num_threads(r->e.n_threads)
-    for (int p = first; p < first + n; p++) score_group(r, h, p, max_tokens);
+    for (int p = first; p < first + n; p++) score_group(r, h, p, &like);
     for (int k = first * h->G; k < (first + n) * h->G; k++) add_up(r, h, k);
 }
 
@@ -247,7 +253,7 @@ static int fill_harvest(struct run *r, const struct experiment_stage *s, struct 
         if (n > h->n_prompts - first) n = h->n_prompts - first;
         sample(r, s, h, first, n);
         at[1] = progress_now();
-        score(r, h, first, n, s->max_completion_length);
+        score(r, s, h, row, first, n);
         if (first + n == h->n_prompts)
             advantage_compute(h->reward, h->scorable, h->n_prompts, h->G, s->scale_rewards, h->adv);
         at[2] = progress_now();

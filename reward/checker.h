@@ -36,6 +36,7 @@ struct group {
     int n;
     int max_tokens;               /* a completion's limit; 0: not known */
     const struct verdict *answer; /* [n] what the answer's checker said; NULL: not known */
+    int step, max_steps; /* of the stage: steps that are done, and in all; 0 and 0: not known */
 };
 
 /* By name; EX_CONFIG with the nearest valid name on -1. */

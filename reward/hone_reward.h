@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 #define HONE_REWARD_ABI_MAJOR 1
-#define HONE_REWARD_ABI_MINOR 0
+#define HONE_REWARD_ABI_MINOR 1
 #define HONE_REWARD_EXPORT __attribute__((visibility("default")))
 
 enum hone_reward_status {
@@ -90,6 +90,8 @@ struct hone_reward_group {
     struct hone_reward_result *const *result;       /* [n] */
     uint32_t max_tokens;                            /* 0: not known */
     uint32_t reserved;
+    /* since 1.1: of the stage, steps that are done and steps in all; 0 and 0: not known */
+    uint32_t step, max_steps;
 };
 
 enum hone_reward_severity { HONE_REWARD_INFO = 0, HONE_REWARD_WARNING = 1, HONE_REWARD_ERROR = 2 };

@@ -71,7 +71,8 @@ void wire_write_group(struct buf *out, long id, const struct group *g) {
     buf_puts(out, ",");
     write_key(out, "gold", p->gold);
     write_columns(out, p->columns);
-    buf_printf(out, "},\"max_tokens\":%d,\"samples\":[", g->max_tokens);
+    buf_printf(out, "},\"max_tokens\":%d,\"step\":%d,\"max_steps\":%d,\"samples\":[",
+               g->max_tokens, g->step, g->max_steps);
     for (int i = 0; i < g->n; i++) {
         if (i) buf_puts(out, ",");
         write_sample(out, &g->completion[i]);
@@ -135,6 +136,11 @@ static int copy_string(char *out, size_t size, const cJSON *tree, const char *ke
     return 0;
 }
 
+/* The error that it answers with. */
+static void say(const char *message, struct err *err) {
+    err_set(err, EX_PROTOCOL, "%.300s", *message ? message : "it failed and did not say why");
+}
+
 int wire_read_hello(struct wire_hello *h, const char *text, size_t n, struct err *err) {
     static const char *const keys[] = {"hone_reward", "name", "version", "deterministic",
                                        "error", "id"};
@@ -146,7 +152,7 @@ int wire_read_hello(struct wire_hello *h, const char *text, size_t n, struct err
     if (json_check_keys(tree, "answer", keys, 6, err) != 0) goto out;
     if (json_get_string(tree, "answer", "error", &message, err) != 0) goto out;
     if (message) {
-        err_set(err, EX_PROTOCOL, "%.300s", message);
+        say(message, err);
         goto out;
     }
     if (json_need(tree, "answer", "hone_reward", err) != 0 ||
@@ -262,7 +268,7 @@ int wire_read_results(struct verdict *out, int n_samples, long id,
     }
     if (json_get_string(tree, "answer", "error", &message, err) != 0) goto out;
     if (message) {
-        err_set(err, EX_PROTOCOL, "%.300s", message);
+        say(message, err);
         goto out;
     }
     if (json_need(tree, "answer", "results", err) != 0 ||
@@ -303,7 +309,9 @@ int wire_read_request(struct wire_request *r, const char *text, size_t n, struct
         !cJSON_IsArray(r->samples) || !json_find(r->tree, "id"))
         return err_set(err, EX_PROTOCOL, "the request is neither hello nor score");
     if (json_as_int(json_find(r->tree, "id"), "id", 0, 1LL << 53, &id, err) != 0 ||
-        json_get_int(r->tree, "request", "max_tokens", 0, 1 << 30, &r->max_tokens, err) != 0)
+        json_get_int(r->tree, "request", "max_tokens", 0, 1 << 30, &r->max_tokens, err) != 0 ||
+        json_get_int(r->tree, "request", "step", 0, 1 << 30, &r->step, err) != 0 ||
+        json_get_int(r->tree, "request", "max_steps", 0, 1 << 30, &r->max_steps, err) != 0)
         return -1;
     r->id = (long)id;
     r->n = cJSON_GetArraySize(r->samples);

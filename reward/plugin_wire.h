@@ -5,7 +5,8 @@
  *   {"hone_reward": 1, "type": "hello", "options": {...}}
  *   {"hone_reward": 1, "name": "mine", "version": "3", "deterministic": true}
  *   {"hone_reward": 1, "type": "score", "id": 7, "problem": {"kind", "prompt", "gold",
- *    "columns"}, "max_tokens": 256, "samples": [{"text": "...", "ids": [5, 8]}]}
+ *    "columns"}, "max_tokens": 256, "step": 0, "max_steps": 150,
+ *    "samples": [{"text": "...", "ids": [5, 8]}]}
  *   {"id": 7, "results": [{"score": 0.5, "status": "ok", "reason": "...", "parts": {}}]}
  *
  * A result may also be a number (a score) or null (not scorable). The readers take hostile
@@ -56,7 +57,7 @@ struct wire_request {
     bool hello;
     long id;
     const struct cJSON *options, *problem, *samples; /* options may be NULL */
-    int n, max_tokens;
+    int n, max_tokens, step, max_steps;
 };
 
 /* The caller calls wire_request_clear, on -1 too. */

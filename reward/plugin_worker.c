@@ -243,7 +243,8 @@ static int score(const struct wire_request *r, struct err *err) {
             .prompt = text_of(cJSON_GetStringValue(json_find(r->problem, "prompt"))),
             .gold = text_of(cJSON_GetStringValue(json_find(r->problem, "gold"))),
             .columns = text_of(columns ? columns : "{}"), .sample = worker.samples,
-            .result = worker.results, .max_tokens = (uint32_t)r->max_tokens};
+            .result = worker.results, .max_tokens = (uint32_t)r->max_tokens,
+            .step = (uint32_t)r->step, .max_steps = (uint32_t)r->max_steps};
         snprintf(worker.error, sizeof worker.error, "%s", "its score function failed");
         if (p->score(worker.instance, &g) == 0) answer_group(r);
         else wire_write_error(&worker.reply, r->id, worker.error);

@@ -57,7 +57,7 @@ static void test_scorer_scores_a_group(void **state) {
     struct problem p = {.kind = "spell_backward", .key = "", .prompt = "", .gold = "ba",
                         .columns = "{}"};
     struct completion c[3];
-    struct group g = {&p, c, 3, 0, NULL};
+    struct group g = {.problem = &p, .completion = c, .n = 3};
     struct verdict v[3];
     struct scorer *s;
     struct err err;

@@ -30,7 +30,8 @@ static struct bench b;
 static void start(void) {
     b = (struct bench){.problem = {.kind = "jsonl", .key = "", .prompt = "", .gold = "1",
                                    .columns = "{}"}};
-    b.g = (struct group){&b.problem, b.c, 0, 100, b.answer};
+    b.g = (struct group){
+        .problem = &b.problem, .completion = b.c, .max_tokens = 100, .answer = b.answer};
 }
 
 static void add(const char *text, size_t n, int n_id, bool right) {

@@ -1,7 +1,7 @@
 /* tests/plugins/faulty.c: a shared object that is sound, but for one group of a run.
  *
- * Options {"fault": NAME, "marker": FILE}: the group that comes to make FILE gets the fault;
- * with an empty FILE every group does.
+ * Options {"fault": NAME, "marker": FILE}: the group that comes to make FILE gets the fault
+ * in its first sample; with an empty FILE all samples of every group do.
  */
 #include "reward/hone_reward.h"
 
@@ -76,8 +76,8 @@ static int score(void *instance, const struct hone_reward_group *g) {
     for (uint32_t i = 0; i < g->n; i++) {
         g->result[i]->status = HONE_REWARD_OK;
         g->result[i]->score = g->sample[i]->n_ids % 2;
+        if (now && (i == 0 || !marker[0])) fail_sample(g->result[i]);
     }
-    if (now) fail_sample(g->result[0]);
     return 0;
 }
 

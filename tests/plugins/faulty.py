@@ -1,8 +1,8 @@
 """faulty.py FAULT [MARKER]: answers lines as a plug-in does, but for one group of a run.
 
-The group that comes to make MARKER gets the fault; without MARKER every group does. With
-`--serve PORTFILE` before them it answers by HTTP, on the port that PORTFILE says or else on
-one that it writes there.
+The group that comes to make MARKER gets the fault; without MARKER every group does.
+`faulty.py --serve PORTFILE` answers by HTTP, on the port that PORTFILE says or else on one
+that it writes there; there the address says both: http://127.0.0.1:PORT/FAULT/MARKER.
 """
 
 import json
@@ -110,7 +110,8 @@ def reply(handler, code, body):
     handler.wfile.write(body)
 
 
-def serve(handler, fault, marker):
+def serve(handler):
+    _, fault, marker = handler.path.split("/")
     request = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
     if request["type"] != "score" or not take_marker(marker):
         reply(handler, 200, json.dumps(answer(request)).encode())
@@ -134,7 +135,7 @@ def serve(handler, fault, marker):
         reply(handler, 200, spoil(fault, request))
 
 
-def run_server(port_file, fault, marker):
+def run_server(port_file):
     import http.server  # slow to load, and no line needs it
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -144,7 +145,7 @@ def run_server(port_file, fault, marker):
             pass
 
         def do_POST(self):
-            serve(self, fault, marker)
+            serve(self)
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, request, client_address):
@@ -160,7 +161,7 @@ def run_server(port_file, fault, marker):
 
 def main(args):
     if args[0] == "--serve":
-        run_server(args[1], args[2], args[3] if len(args) > 3 else "")
+        run_server(args[1])
     else:
         run_lines(args[0], args[1] if len(args) > 1 else "")
 
