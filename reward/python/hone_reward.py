@@ -56,14 +56,14 @@ def load_module(where):
         spec.loader.exec_module(module)
         with open(where, "rb") as f:
             return module, "sha256:" + hashlib.sha256(f.read()).hexdigest()[:16]
-    import importlib.metadata  # slow to load, and no file needs it
+    from importlib import metadata  # slow to load, and no file needs it
 
     module = importlib.import_module(where)
     package = where.partition(".")[0]
     try:
-        distributions = importlib.metadata.packages_distributions().get(package, [package])
-        return module, importlib.metadata.version(distributions[0])
-    except importlib.metadata.PackageNotFoundError:
+        distributions = metadata.packages_distributions().get(package, [package])
+        return module, metadata.version(distributions[0])
+    except metadata.PackageNotFoundError:
         return module, "0"
 
 
