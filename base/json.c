@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/nearest.h"
+#include "base/utf8.h"
 
 /* ---- syntax -------------------------------------------------------------------- */
 
@@ -413,6 +414,26 @@ void json_print_string(struct buf *out, const char *s) {
             buf_push(out, s, 1);
     }
     buf_puts(out, "\"");
+}
+
+bool json_print_bytes(struct buf *out, const char *s, size_t n) {
+    struct buf clean = {.max = SIZE_MAX};
+    bool exact = true;
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        int len = utf8_read(s + i, n - i, &cp);
+        if (len > 0 && cp) {
+            buf_push(&clean, s + i, (size_t)len);
+            i += (size_t)len;
+        } else {
+            buf_puts(&clean, "\xef\xbf\xbd");
+            exact = false;
+            i++;
+        }
+    }
+    json_print_string(out, buf_text(&clean));
+    buf_clear(&clean);
+    return exact;
 }
 
 void json_print_double(struct buf *out, double x) {

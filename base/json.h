@@ -80,6 +80,9 @@ void json_print(struct buf *out, const cJSON *json);
 /* Writes s quoted and escaped; a number with the fewest digits that read back the same.
  */
 void json_print_string(struct buf *out, const char *s);
+/* The same of n bytes that need be no text: what is no UTF-8, and each NUL, becomes U+FFFD.
+ * False where that happened. */
+bool json_print_bytes(struct buf *out, const char *s, size_t n);
 void json_print_double(struct buf *out, double x);
 
 #endif

@@ -42,6 +42,11 @@ void harvest_init(struct run *r, const struct experiment_stage *s, struct harves
 /* How a stage draws. */
 struct rollout_config harvest_rollout(const struct run *r, const struct experiment_stage *s);
 
+/* Verdicts, weights and rewards of groups first to first + n - 1, by all rewards of r->x or by
+ * `only` one (-1: all), where h holds the verdicts of the others. */
+void harvest_score(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                   int stage_step, int first, int n, int only);
+
 /* Reads the groups that run.db holds of a step into the first places of h. `verdicts`: those
  * too, for the metrics. */
 MUST_USE int harvest_read(struct run *r, int step, bool verdicts, struct harvest *h,

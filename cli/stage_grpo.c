@@ -81,8 +81,9 @@ static void sample(struct run *r, const struct experiment_stage *s, struct harve
     buf_clear(&text);
 }
 
-/* All rewards of one group, the answer's first: others may depend on it. */
-static void score_group(struct run *r, struct harvest *h, int p, const struct group *like) {
+/* All rewards of one group, the answer's first: others may depend on it; or just `only`. */
+static void score_group(struct run *r, struct harvest *h, int p, const struct group *like,
+                        int only) {
     int R = r->x.n_rewards, G = h->G;
     struct completion *c = mem_new((size_t)G, sizeof *c);
     struct verdict *v = mem_new((size_t)(R * G), sizeof *v); /* [R][G] */
@@ -95,12 +96,14 @@ static void score_group(struct run *r, struct harvest *h, int p, const struct gr
         c[k] = (struct completion){h->text[p * G + k], h->n_text[p * G + k], t->id, t->n};
     }
     int a = r->x.answer;
-    scorer_score(r->scorer[a], &g, v + a * G);
+    for (int k = 0; k < G && only >= 0; k++) v[a * G + k] = h->verdict[(p * G + k) * R + a];
+    if (only < 0 || only == a) scorer_score(r->scorer[a], &g, v + a * G);
     g.answer = v + a * G;
     for (int i = 0; i < R; i++)
-        if (i != a) scorer_score(r->scorer[i], &g, v + i * G);
+        if (i != a && (only < 0 || only == i)) scorer_score(r->scorer[i], &g, v + i * G);
     for (int k = 0; k < G; k++)
-        for (int i = 0; i < R; i++) h->verdict[(p * G + k) * R + i] = v[i * G + k];
+        for (int i = 0; i < R; i++)
+            if (only < 0 || only == i) h->verdict[(p * G + k) * R + i] = v[i * G + k];
     mem_free(c);
     mem_free(v);
 }
@@ -113,6 +116,7 @@ static void add_up(const struct run *r, struct harvest *h, int k) {
     int R = r->x.n_rewards;
     const struct verdict *v = &h->verdict[k * R];
     bool right = verdict_is_right(&v[r->x.answer]), failed = false, any = false;
+    h->reward[k] = h->score_ms[k] = 0;
     for (int i = 0; i < R; i++) {
         const struct experiment_reward *w = &r->x.reward[i];
         double weight = w->gate && !right ? 0 : w->weight;
@@ -127,13 +131,12 @@ static void add_up(const struct run *r, struct harvest *h, int k) {
     h->scorable[k] = any && !failed;
 }
 
-/* Groups first to first + n - 1. */
-static void score(struct run *r, const struct experiment_stage *s, struct harvest *h,
-                  const struct db_step *row, int first, int n) {
-    struct group like = {.max_tokens = s->max_completion_length, .step = row->stage_step - 1,
+void harvest_score(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                   int stage_step, int first, int n, int only) {
+    struct group like = {.max_tokens = s->max_completion_length, .step = stage_step - 1,
                          .max_steps = s->max_steps};
 #pragma omp parallel for schedule(dynamic) num_threads(r->e.n_threads)
-    for (int p = first; p < first + n; p++) score_group(r, h, p, &like);
+    for (int p = first; p < first + n; p++) score_group(r, h, p, &like, only);
     for (int k = first * h->G; k < (first + n) * h->G; k++) add_up(r, h, k);
 }
 
@@ -253,7 +256,7 @@ static int fill_harvest(struct run *r, const struct experiment_stage *s, struct 
         if (n > h->n_prompts - first) n = h->n_prompts - first;
         sample(r, s, h, first, n);
         at[1] = progress_now();
-        score(r, s, h, row, first, n);
+        harvest_score(r, s, h, row->stage_step, first, n, -1);
         if (first + n == h->n_prompts)
             advantage_compute(h->reward, h->scorable, h->n_prompts, h->G, s->scale_rewards, h->adv);
         at[2] = progress_now();

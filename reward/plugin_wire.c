@@ -21,22 +21,8 @@ static void write_key(struct buf *out, const char *key, const char *value) {
 
 /* What is no UTF-8, and each NUL, becomes U+FFFD; then the bytes themselves come too. */
 static void write_text(struct buf *out, const char *text, size_t n) {
-    struct buf clean = {0};
-    bool exact = true;
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        int len = utf8_read(text + i, n - i, &cp);
-        if (len > 0 && cp) {
-            buf_push(&clean, text + i, (size_t)len);
-            i += (size_t)len;
-        } else {
-            buf_puts(&clean, "\xef\xbf\xbd");
-            exact = false;
-            i++;
-        }
-    }
-    write_key(out, "text", buf_text(&clean));
-    buf_clear(&clean);
+    buf_puts(out, "\"text\":");
+    bool exact = json_print_bytes(out, text, n);
     if (exact) return;
     buf_puts(out, ",\"text_base64\":\"");
     base64_encode(text, n, out);
