@@ -12,6 +12,7 @@ int cmd_sample(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_rescore(int argc, char **argv);
+int cmd_db(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_reward(int argc, char **argv);

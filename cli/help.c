@@ -18,6 +18,7 @@ static const struct cmd table[] = {
     {"score", cmd_score, "check answers against golds, from a file of pairs"},
     {"replay", cmd_replay, "draw recorded episodes again, rebuild weights, compare two runs"},
     {"rescore", cmd_rescore, "score recorded episodes again by other rewards, and compare"},
+    {"db", cmd_db, "check, prune, export, merge and bring up databases of runs"},
     {"bench", cmd_bench, "measure the machine, and how near to its ceiling a policy runs"},
     {"reward", cmd_reward, "try a reward plug-in against its interface's rules"},
     {"help", cmd_help, "help of a command, or of a topic: config, problems"},

@@ -91,6 +91,18 @@ static int take_checkpoint(struct run *r, int step, struct err *err) {
     return 0;
 }
 
+int reapply_without(struct run *r, int step, struct err *err) {
+    int at[MAX_CHECKPOINTS], n = checkpoint_list(r->dir, at, MAX_CHECKPOINTS);
+    for (int i = 0; i < n && at[i] >= step; i++) {
+        arena_reset(&r->arena);
+        if (take_checkpoint(r, at[i], err) == 0) return 0;
+    }
+    return err_set(err, EX_DATAERR,
+                   "%s: no whole checkpoint of step %d or later: without the episodes before it "
+                   "the run could not be gone on with",
+                   r->dir, step);
+}
+
 int reapply_to(struct run *r, int step, int *from, void (*each)(struct run *r, int step),
                struct err *err) {
     int at[MAX_CHECKPOINTS], n = checkpoint_list(r->dir, at, MAX_CHECKPOINTS);

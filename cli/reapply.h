@@ -14,6 +14,10 @@
  * those recorded: EX_DATAERR, and r is of no more use. */
 MUST_USE int reapply_step(struct run *r, int step, struct err *err);
 
+/* Whether a run at its starting weights could be gone on with if the steps up to `step` could
+ * not be applied again: a whole checkpoint of it or of a later step is loaded. -1: none is. */
+MUST_USE int reapply_without(struct run *r, int step, struct err *err);
+
 /* Brings a run at its starting weights to those after `step`, from the newest checkpoint at
  * or before it that is whole, or from the start. *from (may be NULL) gets where it began;
  * `each` (may be NULL) is called before each step that is applied. */

@@ -4,10 +4,21 @@
 
 #include "base/mem.h"
 #include "cli/stage.h"
+#include "db/maintain.h"
+
+static int check_pruned(struct run *r, int step, struct err *err) {
+    bool pruned;
+    if (db_is_pruned(r->db, step, &pruned, err) != 0) return -1;
+    return pruned ? err_set(err, EX_DATAERR,
+                            "%s/run.db: what step %d learnt from was taken out by hone db prune",
+                            r->dir, step)
+                  : 0;
+}
 
 int lesson_read(struct run *r, int step, struct lesson *l, struct err *err) {
     struct db_trace *t;
     *l = (struct lesson){0};
+    if (check_pruned(r, step, err) != 0) return -1;
     if (db_read_traces(r->db, step, &r->arena, &t, &l->n, err) != 0) return -1;
     if (l->n == 0) return err_set(err, EX_DATAERR, "%s/run.db: step %d has no traces", r->dir, step);
     l->seq = arena_new(&r->arena, (size_t)l->n, sizeof *l->seq);
@@ -89,6 +100,7 @@ static int read_group(struct run *r, const struct db_group *g, bool verdicts, st
 
 int harvest_read(struct run *r, int step, bool verdicts, struct harvest *h, struct err *err) {
     struct db_group *g;
+    if (check_pruned(r, step, err) != 0) return -1;
     if (db_read_groups(r->db, step, &r->arena, &g, &h->n_recorded, err) != 0) return -1;
     if (h->n_recorded > h->n_prompts)
         return err_set(err, EX_DATAERR, "%s/run.db: step %d has %d groups, the experiment asks for %d",

@@ -12,6 +12,7 @@
 #include "cli/cmd.h"
 #include "cli/rescore.h"
 #include "cli/stage.h"
+#include "db/maintain.h"
 
 enum { MAX_FILE_BYTES = 1 << 20 };
 
@@ -291,7 +292,10 @@ static int rescore(struct rescore *p, const struct options *o, struct err *err) 
             goto out;
         }
         progress_show(&p->r.progress, "scored", i + 1, n, i + 1 == n, "");
-        if (p->r.x.stage[stage].type == STAGE_GRPO &&
+        bool pruned;
+        if (db_is_pruned(p->r.db, s[i].step, &pruned, err) != 0) goto out;
+        p->pruned += pruned;
+        if (p->r.x.stage[stage].type == STAGE_GRPO && !pruned &&
             rescore_step(p, &s[i], err) != 0)
             goto out;
     }

@@ -37,6 +37,7 @@ struct rescore {
     struct rescore_point *point; /* [n_points], owned */
     int n_points;
     long episodes, groups, steps;
+    long pruned;                /* steps that have no episodes any more */
     long to_useful, to_useless; /* groups whose rewards differ now, or do not any more */
     long sign[3][3];            /* of advantages: [then][now], - 0 + */
     long part_steps;            /* without advantages: not all of their groups are there */

@@ -152,12 +152,12 @@ static void json_all(const struct rescore *p) {
     struct buf line = {0};
     const long(*s)[3] = p->sign;
     buf_printf(&line,
-               "{\"steps\": %ld, \"groups\": %ld, \"episodes\": %ld, \"flips\": %ld, "
+               "{\"steps\": %ld, \"pruned\": %ld, \"groups\": %ld, \"episodes\": %ld, \"flips\": %ld, "
                "\"groups_to_useful\": %ld, \"groups_to_useless\": %ld, "
                "\"advantages\": {\"plus_to_minus\": %ld, \"minus_to_plus\": %ld, "
                "\"zero_to_plus\": %ld, \"zero_to_minus\": %ld, \"plus_to_zero\": %ld, "
                "\"minus_to_zero\": %ld}",
-               p->steps, p->groups, p->episodes, p->flips, p->to_useful, p->to_useless, s[2][0],
+               p->steps, p->pruned, p->groups, p->episodes, p->flips, p->to_useful, p->to_useless, s[2][0],
                s[0][2], s[1][2], s[1][0], s[2][1], s[0][1]);
     json_checkers(p, &line);
     json_curve(p, &line);
@@ -181,6 +181,7 @@ void rescore_print(const struct rescore *p) {
            p->to_useless);
     printf("advantages: + to - %ld, - to + %ld, 0 to + %ld, 0 to - %ld, + to 0 %ld, - to 0 %ld\n",
            s[2][0], s[0][2], s[1][2], s[1][0], s[2][1], s[0][1]);
+    if (p->pruned) printf("%ld steps were pruned and are left out\n", p->pruned);
     if (p->part_steps) printf("the last step is not whole: it has no advantages\n");
     print_curve(p);
 }

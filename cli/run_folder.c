@@ -59,18 +59,18 @@ out:
 }
 
 /* Held until the process ends, however it ends: a lock cannot be left behind by the dead. */
-static int lock_folder(struct run *r, struct err *err) {
-    int fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return err_errno(err, EX_CANTCREAT, "open %s", r->dir);
-    r->lock = fd;
+int run_folder_lock(const char *dir, int *lock, struct err *err) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return err_errno(err, EX_CANTCREAT, "open %s", dir);
+    *lock = fd;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
-    if (errno != EWOULDBLOCK) return err_errno(err, EX_IOERR, "lock %s", r->dir);
+    if (errno != EWOULDBLOCK) return err_errno(err, EX_IOERR, "lock %s", dir);
     long holder = find_holder(fd);
     return holder > 0 ? err_set(err, EX_TEMPFAIL,
-                                "%s: another hone train, process %ld, is writing there", r->dir,
+                                "%s: another hone train, process %ld, is writing there", dir,
                                 holder)
                       : err_set(err, EX_TEMPFAIL, "%s: another hone train is writing there",
-                                r->dir);
+                                dir);
 }
 
 /* ---- what a kill leaves ------------------------------------------------------------ */
@@ -152,7 +152,7 @@ static int look_into(struct run *r, const struct run_options *o, bool *there, st
 int run_folder_look(struct run *r, const struct run_options *o, bool *there, struct err *err) {
     *there = false;
     if (!file_exists(r->dir)) return o->resume == RESUME_REQUIRE ? no_run(r, err) : 0;
-    if (lock_folder(r, err) != 0) return -1;
+    if (run_folder_lock(r->dir, &r->lock, err) != 0) return -1;
     if (o->overwrite || o->resume == RESUME_NEVER) return 0;
     if (look_into(r, o, there, err) != 0) return -1;
     return *there ? sweep_folder(r->dir, err) : 0;
@@ -194,6 +194,20 @@ static int clear_folder(struct run *r, const struct run_options *o, struct err *
     return remove_run(o->out, err);
 }
 
+/* The run and its vocabulary at once: a run that is there is whole. */
+static int write_run(struct run *r, const struct db_run *row, struct err *err) {
+    if (db_begin(r->db, err) != 0) return -1;
+    int rc = db_write_run(r->db, row, err), n = tokenizer_vocab_size(r->e.tok);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        size_t len;
+        const char *text = tokenizer_piece(r->e.tok, i, &len);
+        rc = db_write_token(r->db, i, text, len, err);
+    }
+    if (rc == 0) return db_commit(r->db, err);
+    db_rollback(r->db);
+    return -1;
+}
+
 static int write_files(struct run *r, const char *db, const char *json, struct err *err) {
     if (db_create(&r->db, db, err) != 0) return -1;
     struct buf text = {0};
@@ -204,7 +218,7 @@ static int write_files(struct run *r, const char *db, const char *json, struct e
                              .isa = r->e.k->name, .experiment = buf_text(&text),
                              .seed = r->x.seed, .start_weights = r->hash,
                              .threads = r->e.n_threads};
-        rc = db_write_run(r->db, &row, err);
+        rc = write_run(r, &row, err);
     }
     buf_clear(&text);
     return rc;
@@ -219,7 +233,7 @@ int run_folder_make(struct run *r, const struct run_options *o, struct err *err)
         return -1;
     if (file_mkdirs(o->out, err) != 0) return -1;
     if (access(o->out, W_OK) != 0) return err_errno(err, EX_CANTCREAT, "write into %s", o->out);
-    if (r->lock == 0 && lock_folder(r, err) != 0) return -1;
+    if (r->lock == 0 && run_folder_lock(r->dir, &r->lock, err) != 0) return -1;
     if (clear_folder(r, o, err) != 0 || sweep_folder(r->dir, err) != 0) return -1;
     if (write_files(r, db, json, err) == 0) return 0;
     db_close(r->db);

@@ -4,6 +4,10 @@
 
 #include "cli/run.h"
 
+/* Takes the lock that a writer of the folder holds, into *lock: a descriptor to be closed, also
+ * on -1 where it is not 0. Somebody else has it: EX_TEMPFAIL. */
+MUST_USE int run_folder_lock(const char *dir, int *lock, struct err *err);
+
 /* Locks the folder if it is there, clears what a killed start left in it, and says whether it
  * holds a run to go on with: then r->db is open. Refuses what o->resume does not allow. */
 MUST_USE int run_folder_look(struct run *r, const struct run_options *o, bool *there,

@@ -45,6 +45,9 @@ MUST_USE int db_has_run(struct db *db, bool *has, struct err *err);
 /* --- writing; `id` receives the row's id, or may be NULL --------------------------- */
 
 MUST_USE int db_write_run(struct db *db, const struct db_run *row, struct err *err);
+/* Text of n bytes, for a policy's token. */
+MUST_USE int db_write_token(struct db *db, int token, const char *text, size_t n,
+                            struct err *err);
 MUST_USE int db_write_stage(struct db *db, const struct db_stage *row, struct err *err);
 MUST_USE int db_finish_stage(struct db *db, int stage, struct err *err);
 /* The experiment goes on with other settings: its text, and each recorded stage's max_steps,

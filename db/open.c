@@ -30,7 +30,7 @@ static const char settings[] = "PRAGMA foreign_keys = ON; PRAGMA synchronous = F
 /* Of a new file. An episode takes some kilobytes: pages of 4 KiB would hold one each. */
 static const char format[] = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; BEGIN";
 
-static int exec(struct db *db, const char *doing, const char *sql, struct err *err) {
+int db_exec(struct db *db, const char *doing, const char *sql, struct err *err) {
     int rc = sqlite3_exec(db->sq, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK ? 0 : db_error(db, rc, doing, err);
 }
@@ -74,8 +74,19 @@ static int pragma_int(struct db *db, const char *sql, int64_t *value, struct err
     return more < 0 ? -1 : 0;
 }
 
-/* The two numbers every SQLite file carries for this purpose. */
-static int check_identity(struct db *db, struct err *err) {
+static int too_old(struct db *db, int64_t version, struct err *err) {
+    if (version < DB_SCHEMA_OLDEST)
+        return err_set(err, EX_DATAERR, "%s is not a hone database: its schema is %lld, known "
+                       "are %d to %d", db->path, (long long)version, DB_SCHEMA_OLDEST,
+                       DB_SCHEMA_VERSION);
+    return err_set(err, EX_DATAERR,
+                   "%s was written by an older hone: schema %lld, this one has %d; bring it up "
+                   "with hone db upgrade",
+                   db->path, (long long)version, DB_SCHEMA_VERSION);
+}
+
+/* The two numbers every SQLite file carries for this purpose. *found is the second. */
+static int check_identity(struct db *db, int *found, struct err *err) {
     int64_t app = 0, version = 0;
     if (pragma_int(db, "PRAGMA application_id", &app, err) != 0 ||
         pragma_int(db, "PRAGMA user_version", &version, err) != 0) {
@@ -83,6 +94,9 @@ static int check_identity(struct db *db, struct err *err) {
         return err_set(err, EX_DATAERR, "%s is not a hone database: %s", db->path,
                        sqlite3_errmsg(db->sq));
     }
+    if (app == DB_MERGED_APPLICATION_ID)
+        return err_set(err, EX_DATAERR, "%s holds many runs, put together by hone db merge: it is "
+                       "for sqlite3", db->path);
     if (app != DB_SCHEMA_APPLICATION_ID)
         return err_set(err, EX_DATAERR,
                        "%s is not a hone database: its application id is %lld", db->path,
@@ -91,10 +105,8 @@ static int check_identity(struct db *db, struct err *err) {
         return err_set(err, EX_DATAERR,
                        "%s was written by a newer hone: schema %lld, this one knows %d",
                        db->path, (long long)version, DB_SCHEMA_VERSION);
-    if (version < DB_SCHEMA_VERSION)
-        return err_set(err, EX_DATAERR, "%s is not a hone database: its schema is %lld",
-                       db->path, (long long)version);
-    return 0;
+    *found = (int)version;
+    return version < DB_SCHEMA_VERSION ? too_old(db, version, err) : 0;
 }
 
 /* SQLite says "unable to open database file" of anything; the kernel knows better. */
@@ -112,26 +124,37 @@ static int check_file(const char *path, int flags, struct err *err) {
                : 0;
 }
 
-static int open_as(struct db **out, const char *path, const char *query, int flags,
+/* With `known`, older versions that can be brought up are opened too. */
+static int open_as(struct db **out, const char *path, const char *query, int flags, int *known,
                    struct err *err) {
     struct buf uri = {0};
     struct db *db = NULL;
+    int version = 0;
     make_uri(&uri, path, query);
     int rc = connect_file(&db, path, buf_text(&uri), flags, err);
     buf_clear(&uri);
     if (rc != 0) return -1;
-    if (check_identity(db, err) != 0 || exec(db, "open", settings, err) != 0) {
+    rc = check_identity(db, &version, err);
+    if (rc != 0 && known && version >= DB_SCHEMA_OLDEST && version < DB_SCHEMA_VERSION) rc = 0;
+    if (rc != 0 || db_exec(db, "open", settings, err) != 0) {
         db_close(db);
         return -1;
     }
+    if (known) *known = version;
     *out = db;
     return 0;
+}
+
+int db_open_older(struct db **db, const char *path, int *version, struct err *err) {
+    *db = NULL;
+    if (check_file(path, O_RDWR, err) != 0) return -1;
+    return open_as(db, path, "", SQLITE_OPEN_READWRITE, version, err);
 }
 
 int db_open(struct db **db, const char *path, struct err *err) {
     *db = NULL;
     if (check_file(path, O_RDWR, err) != 0) return -1;
-    return open_as(db, path, "", SQLITE_OPEN_READWRITE, err);
+    return open_as(db, path, "", SQLITE_OPEN_READWRITE, NULL, err);
 }
 
 /* A WAL database needs its -wal and -shm files even to read. Opened for writing (and then kept
@@ -145,16 +168,16 @@ int db_open_readonly(struct db **db, const char *path, struct err *err) {
     if (check_file(path, O_RDONLY, err) != 0) return -1;
     snprintf(wal, sizeof wal, "%s-wal", path);
     bool log = stat(wal, &st) == 0, full = log && st.st_size > 0;
-    if (open_as(db, path, "", SQLITE_OPEN_READWRITE, err) == 0) {
+    if (open_as(db, path, "", SQLITE_OPEN_READWRITE, NULL, err) == 0) {
         sqlite3_db_config((*db)->sq, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log, (int *)NULL);
-        if (exec(*db, "open", "PRAGMA query_only = ON", err) == 0) return 0;
+        if (db_exec(*db, "open", "PRAGMA query_only = ON", err) == 0) return 0;
         db_close(*db);
         *db = NULL;
         return -1;
     }
     if (err->code == EX_DATAERR || err->code == EX_TEMPFAIL) return -1;
-    if (full) return open_as(db, path, "", SQLITE_OPEN_READONLY, err);
-    return open_as(db, path, "?immutable=1", SQLITE_OPEN_READONLY, err);
+    if (full) return open_as(db, path, "", SQLITE_OPEN_READONLY, NULL, err);
+    return open_as(db, path, "?immutable=1", SQLITE_OPEN_READONLY, NULL, err);
 }
 
 static void remove_all(const char *path) {
@@ -173,10 +196,10 @@ static int build(const char *tmp, struct err *err) {
     int rc = connect_file(&db, tmp, buf_text(&uri),
                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
     buf_clear(&uri);
-    if (rc == 0) rc = exec(db, "create", format, err);
-    if (rc == 0) rc = exec(db, "create", db_schema_sql, err);
-    if (rc == 0) rc = exec(db, "create", db_views_sql, err);
-    if (rc == 0) rc = exec(db, "create", "COMMIT", err);
+    if (rc == 0) rc = db_exec(db, "create", format, err);
+    if (rc == 0) rc = db_exec(db, "create", db_schema_sql, err);
+    if (rc == 0) rc = db_exec(db, "create", db_views_sql, err);
+    if (rc == 0) rc = db_exec(db, "create", "COMMIT", err);
     db_close(db);
     return rc;
 }
@@ -225,11 +248,11 @@ void db_close(struct db *db) {
 
 /* IMMEDIATE takes the write lock now, so that a second writer is seen before the work. */
 int db_begin(struct db *db, struct err *err) {
-    return exec(db, "begin a transaction", "BEGIN IMMEDIATE", err);
+    return db_exec(db, "begin a transaction", "BEGIN IMMEDIATE", err);
 }
 
 int db_commit(struct db *db, struct err *err) {
-    if (sums_open_group(db, 0, err) == 0 && exec(db, "commit", "COMMIT", err) == 0)
+    if (sums_open_group(db, 0, err) == 0 && db_exec(db, "commit", "COMMIT", err) == 0)
         return 0;
     db_rollback(db);
     return -1;

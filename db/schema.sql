@@ -6,7 +6,7 @@
 -- few pages. Pages are large (open.c), since an episode takes some kilobytes. A CHECK spells
 -- out its OR: for a list of three, SQLite builds a table in memory at every insert.
 PRAGMA application_id = 1752133221; -- "hone"
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE runs (
   id            INTEGER PRIMARY KEY CHECK (id = 1),
@@ -211,4 +211,40 @@ CREATE TABLE eval_episodes (
   text          TEXT NOT NULL,
   PRIMARY KEY (eval_id, idx, sample),
   CHECK ((status IN ('ok', 'unparsable')) = (score IS NOT NULL))
+) STRICT;
+
+-- What is beside the log since version 4. `hone db upgrade` adds these tables to an older
+-- database as they stand here.
+
+-- The policy's tokens, so that a database alone can say what its ids mean.
+CREATE TABLE vocabulary (
+  token INTEGER PRIMARY KEY CHECK (token >= 0),
+  text  TEXT NOT NULL
+) STRICT;
+
+-- Recorded where the experiment asks for it (record.entropy, record.experts).
+CREATE TABLE episode_details (
+  episode_id INTEGER PRIMARY KEY REFERENCES episodes,
+  entropies  BLOB CHECK (length(entropies) % 4 = 0),
+  experts    BLOB
+) STRICT;
+
+-- Episodes that this run did not draw: of which episode of replay.from they are a copy.
+CREATE TABLE episode_sources (
+  episode_id INTEGER PRIMARY KEY REFERENCES episodes,
+  source_id  INTEGER NOT NULL
+) STRICT;
+
+-- The query that chose a step's problems or episodes, and how many it found.
+CREATE TABLE step_queries (
+  step  INTEGER PRIMARY KEY REFERENCES steps,
+  query TEXT NOT NULL,
+  found INTEGER NOT NULL CHECK (found >= 0)
+) STRICT;
+
+-- Steps whose episodes or traces were taken out by `hone db prune`.
+CREATE TABLE pruned_steps (
+  step      INTEGER PRIMARY KEY REFERENCES steps,
+  removed   INTEGER NOT NULL CHECK (removed >= 0),
+  pruned_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 ) STRICT;

@@ -39,6 +39,12 @@ struct stmt {
 /* Turns the handle's last SQLite error into *err. Returns -1. */
 int db_error(struct db *db, int rc, const char *doing, struct err *err);
 
+/* Statements without parameters or rows. */
+MUST_USE int db_exec(struct db *db, const char *doing, const char *sql, struct err *err);
+
+/* As db_open, also a database of an older version that can be brought up. */
+MUST_USE int db_open_older(struct db **db, const char *path, int *version, struct err *err);
+
 /* Prepares sql, a literal, or takes it from the cache. */
 void stmt_begin(struct stmt *q, struct db *db, const char *doing, const char *sql);
 

@@ -56,15 +56,19 @@ int sums_rebuild(struct db *db, struct err *err) {
     return 0;
 }
 
-/* Rows of either that the other lacks; EXCEPT takes equal NULLs as equal. */
+/* Rows of either that the other lacks; EXCEPT takes equal NULLs as equal. Pruned steps have
+ * nothing to add up. */
 int sums_count_wrong(struct db *db, int64_t *n, struct err *err) {
+#define KEPT "IN (SELECT g.id FROM groups g WHERE g.step NOT IN (SELECT step FROM pruned_steps))"
     static const char sql[] =
         "WITH s AS (" GROUP_SUMS "GROUP BY e.group_id),"
-        " c AS (" GROUP_CHECKERS "GROUP BY e.group_id, v.checker)"
-        " SELECT (SELECT count(*) FROM (SELECT * FROM s EXCEPT SELECT * FROM group_sums))"
-        " + (SELECT count(*) FROM (SELECT * FROM group_sums EXCEPT SELECT * FROM s))"
-        " + (SELECT count(*) FROM (SELECT * FROM c EXCEPT SELECT * FROM group_checkers))"
-        " + (SELECT count(*) FROM (SELECT * FROM group_checkers EXCEPT SELECT * FROM c))";
+        " c AS (" GROUP_CHECKERS "GROUP BY e.group_id, v.checker),"
+        " t AS (SELECT * FROM group_sums WHERE group_id " KEPT "),"
+        " d AS (SELECT * FROM group_checkers WHERE group_id " KEPT ")"
+        " SELECT (SELECT count(*) FROM (SELECT * FROM s EXCEPT SELECT * FROM t))"
+        " + (SELECT count(*) FROM (SELECT * FROM t EXCEPT SELECT * FROM s))"
+        " + (SELECT count(*) FROM (SELECT * FROM c EXCEPT SELECT * FROM d))"
+        " + (SELECT count(*) FROM (SELECT * FROM d EXCEPT SELECT * FROM c))";
     struct stmt q;
     stmt_begin(&q, db, "compare the groups' sums", sql);
     int more = stmt_next(&q, err);

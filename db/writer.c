@@ -38,6 +38,15 @@ int db_write_run(struct db *db, const struct db_run *row, struct err *err) {
     return stmt_run(&q, err);
 }
 
+int db_write_token(struct db *db, int token, const char *text, size_t n, struct err *err) {
+    static const char sql[] = "INSERT INTO vocabulary (token, text) VALUES (?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a token", sql);
+    stmt_bind_int(&q, token);
+    stmt_bind_text_n(&q, text, n);
+    return stmt_run(&q, err);
+}
+
 int db_write_stage(struct db *db, const struct db_stage *row, struct err *err) {
     static const char sql[] =
         "INSERT INTO stages (stage, name, type, max_steps) VALUES (?, ?, ?, ?)";
