@@ -4,7 +4,8 @@
 #   make quickstart train the small policy  make asan       the tests under sanitizers
 #   make lint       rules of the house      make bench      speed as a part of the ceiling
 #   make fuzz       libFuzzer, FUZZ_RUNS=   make torture    thousands of kills, KILLS=
-#   make install    DESTDIR= PREFIX=        make clean
+#   make faults     each write made to fail make install    DESTDIR= PREFIX=
+#   make clean
 #
 # MODE (release, asan, fuzz) picks the flags and its own object folder. CC may be gcc or clang.
 # V=1 shows the commands.
@@ -116,6 +117,9 @@ fuzz-targets: $(FUZZ_BIN)
 fuzz:
 	@$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-targets
 	@tests/fuzz/run.sh build/fuzz-clang $(FUZZ_RUNS) "$(T)"
+# Every call of the write path made to fail, and all the rest that can go wrong with a disk.
+faults: hone
+	HONE=$(CURDIR)/hone HONE_TEST_FAULTS=0 tests/test_faults.sh
 # A thousand kills (KILLS=n) of the tiny run, and of the quickstart shortened.
 KILLS ?= 1000
 torture: hone
@@ -139,7 +143,7 @@ install: hone
 clean:
 	rm -rf build hone
 
-.PHONY: torture fuzz fuzz-targets
+.PHONY: torture faults fuzz fuzz-targets
 .PHONY: all hone tests check asan lint bench quickstart install clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -1,13 +1,43 @@
 /* cli/engine.c: see engine.h. */
 #include "cli/engine.h"
 
+#include <errno.h>
 #include <omp.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "policy/folder.h"
 
 enum { MAX_THREADS = 256 };
+
+static void *wait_for_all(void *started) {
+    pthread_mutex_lock(started);
+    pthread_mutex_unlock(started);
+    return NULL;
+}
+
+/* OpenMP ends the process where it gets no thread, in words of its own: so we first try whether
+ * there are so many, and have it start them now, that it keeps them. */
+static int start_threads(int n, struct err *err) {
+    pthread_t thread[MAX_THREADS];
+    pthread_mutex_t started = PTHREAD_MUTEX_INITIALIZER;
+    int rc = 0, m = 0;
+    pthread_mutex_lock(&started);
+    while (rc == 0 && m < n - 1) {
+        rc = pthread_create(&thread[m], NULL, wait_for_all, &started);
+        if (rc == 0) m++;
+    }
+    pthread_mutex_unlock(&started);
+    while (m > 0) pthread_join(thread[--m], NULL);
+    if (rc != 0) {
+        errno = rc;
+        return err_errno(err, EX_OSERR, "start %d threads", n);
+    }
+#pragma omp parallel num_threads(n)
+    (void)omp_get_thread_num();
+    return 0;
+}
 
 int engine_init(struct engine *e, const char *isa, int n_threads, struct err *err) {
     *e = (struct engine){0};
@@ -16,6 +46,7 @@ int engine_init(struct engine *e, const char *isa, int n_threads, struct err *er
         return err_set(err, EX_USAGE, "--threads: must be between 1 and %d", MAX_THREADS);
     omp_set_dynamic(0);
     e->n_threads = n_threads;
+    if (start_threads(n_threads, err) != 0) return -1;
     return kernels_find(&e->k, isa, err);
 }
 

@@ -24,7 +24,7 @@ struct engine {
     struct model m;           /* borrows w */
 };
 
-/* Picks the kernels ("auto" or a name) and checks the thread count (0: all processors). */
+/* Picks the kernels ("auto" or a name) and starts the threads (0: one a processor). */
 MUST_USE int engine_init(struct engine *e, const char *isa, int n_threads, struct err *err);
 
 /* What to compute in: "f32", "bf16", or "auto": bf16 where the processor has its dot product.

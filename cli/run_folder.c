@@ -143,7 +143,7 @@ static int look_into(struct run *r, const struct run_options *o, bool *there, st
     if (db_has_run(r->db, &started, err) != 0) return -1;
     if (started) {
         *there = true;
-        return 0;
+        return db_check_pages(r->db, err);
     }
     if (o->resume == RESUME_REQUIRE) return no_run(r, err);
     return remove_unstarted(r, err);

@@ -7,7 +7,7 @@
  *
  * Every failure names the file and gives SQLite's own words. Codes: EX_NOINPUT missing,
  * EX_CANTCREAT, EX_NOPERM, EX_DATAERR not a hone database, damaged, or a row that breaks
- * a constraint, EX_TEMPFAIL locked by another process, else EX_IOERR (full disk, ...).
+ * a constraint, EX_TEMPFAIL locked by another process, EX_OSERR out of memory, else EX_IOERR (full disk, ...).
  * After a failed write the transaction is still to be ended with db_rollback.
  */
 #ifndef DB_DB_H
@@ -29,6 +29,10 @@ struct db;
 MUST_USE int db_create(struct db **db, const char *path, struct err *err);
 MUST_USE int db_open(struct db **db, const char *path, struct err *err);
 MUST_USE int db_open_readonly(struct db **db, const char *path, struct err *err);
+
+/* Looks at every page for damage of the file's structure, before anything is written on top of
+ * it: EX_DATAERR. What a changed bit left well-formed, as in a text, it does not see. */
+MUST_USE int db_check_pages(struct db *db, struct err *err);
 
 /* Rolls back what is not committed. Accepts NULL. */
 void db_close(struct db *db);

@@ -180,6 +180,23 @@ int db_open_readonly(struct db **db, const char *path, struct err *err) {
     return open_as(db, path, "?immutable=1", SQLITE_OPEN_READONLY, NULL, err);
 }
 
+int db_check_pages(struct db *db, struct err *err) {
+    struct stmt q;
+    struct arena a = {0};
+    stmt_begin(&q, db, "check its pages", "PRAGMA quick_check(1)");
+    int more = stmt_next(&q, err);
+    if (more == 1) {
+        const char *said = stmt_text(&q, &a);
+        const char *last = said ? strrchr(said, '\n') : NULL;
+        bool ok = said && strcmp(said, "ok") == 0;
+        more = ok ? 0 : err_set(err, EX_DATAERR, "%s: damaged (%s); put back a copy of it to go on",
+                                db->path, last ? last + 1 : said ? said : "no answer");
+        stmt_end(&q);
+    }
+    arena_clear(&a);
+    return more;
+}
+
 static void remove_all(const char *path) {
     static const char *const suffix[] = {"", "-wal", "-shm", "-journal"};
     char name[4096 + 64];

@@ -1,6 +1,7 @@
 /* db/stmt.c: see stmt.h. */
 #include "db/stmt.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ static int exit_code(int rc) {
     case SQLITE_READONLY:
     case SQLITE_PERM:
         return EX_NOPERM;
+    case SQLITE_NOMEM:
+        return EX_OSERR;
     default:
         return EX_IOERR;
     }
@@ -31,7 +34,10 @@ int db_error(struct db *db, int rc, const char *doing, struct err *err) {
      * the code is left to say. */
     const char *why = sqlite3_errcode(db->sq) == (rc & 0xff) ? sqlite3_errmsg(db->sq)
                                                              : sqlite3_errstr(rc);
-    return err_set(err, exit_code(rc), "%s: %s: %s", db->path, doing, why);
+    int system = (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db->sq) : 0;
+    if (system == 0) return err_set(err, exit_code(rc), "%s: %s: %s", db->path, doing, why);
+    return err_set(err, system == ENOMEM ? EX_OSERR : EX_IOERR, "%s: %s: %s (%s)", db->path, doing,
+                   why, strerror(system));
 }
 
 void stmt_begin(struct stmt *q, struct db *db, const char *doing, const char *sql) {

@@ -51,6 +51,9 @@ run_rows() {
         [ -s "$1.rows" ]
 }
 
+# fault.so, to be LD_PRELOADed: see its source.
+build_shim() { "${CC:-cc}" -O2 -Wall -D_GNU_SOURCE -fPIC -shared "$top/tests/shim/fault.c" -o "$dir/fault.so"; }
+
 finish() {
     echo "1..$n"
     [ "$failures" -eq 0 ] && [ "$n" -gt 0 ]

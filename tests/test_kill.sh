@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# tests/test_kill.sh: the tiny run, killed 50 times at random instants and gone on with, ends in
-# the bytes of a run that was never killed. HONE_TEST_KILLS says how often, HONE_TEST_EXPERIMENT
-# may be quickstart, shortened.
+# tests/test_kill.sh: the tiny run, killed 50 times and gone on with, ends in the bytes of a run
+# that was never killed. Half of the kills come at random instants, half in a random call of those
+# that write: of checkpoints, commits, renames. HONE_TEST_KILLS says how often,
+# HONE_TEST_EXPERIMENT may be quickstart, shortened.
 . "$(dirname "$0")/lib.sh"
 kills=${HONE_TEST_KILLS:-50}
 experiment=$top/tests/data/tiny.json
@@ -17,13 +18,31 @@ fi
 
 go() { "$HONE" train "$experiment" --out "$1" --threads 1 "${args[@]}" >>"$1.log" 2>&1; }
 
-# Starts the run and kills it after a random time; 0 when a kill came before the end.
-kill_once() {
+# shimmed NAME VARIABLE=VALUE...
+shimmed() {
+    env "${@:2}" LD_PRELOAD="$dir/fault.so" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        "$HONE" train "$experiment" --out "$1" --threads 1 "${args[@]}" >>"$1.log" 2>&1
+}
+
+# Starts the run and kills it after a random time.
+kill_at_an_instant() {
     "$HONE" train "$experiment" --out "$1" --threads 1 "${args[@]}" >>"$1.log" 2>&1 &
-    local pid=$! rc=0
+    local pid=$!
     sleep "$(ms=$((RANDOM % longest + 1)); printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
     kill -KILL $pid 2>/dev/null
-    wait $pid 2>/dev/null || rc=$?
+    wait $pid 2>/dev/null
+}
+
+# Half way in the n-th call.
+kill_in_a_call() {
+    shimmed "$1" FAULT_AT=$(((RANDOM * 32768 + RANDOM) % (calls / 2) + 1)) FAULT_AS=kill 2>/dev/null
+}
+
+# kill_once NAME N: one or the other; 0 when a kill came before the end.
+kill_once() {
+    local rc=0
+    if [ $(($2 % 2)) -eq 0 ]; then kill_at_an_instant "$1"; else kill_in_a_call "$1"; fi || rc=$?
     [ $rc -eq 137 ] || [ $rc -eq 0 ] || bad+=" status $rc"
     [ $rc -eq 137 ]
 }
@@ -36,10 +55,11 @@ compare() {
 # torture NAME KILLS: until there were so many; a run that came to its end is compared, and
 # begun anew.
 torture() {
-    local done=0 ends=1 bad="" killed
+    local done=0 ends=1 starts=0 bad="" killed
     while [ $done -lt "$2" ]; do
         killed=0
-        kill_once "$1" && killed=1 && done=$((done + 1))
+        kill_once "$1" $starts && killed=1 && done=$((done + 1))
+        starts=$((starts + 1))
         if [ -e "$1/run.db" ]; then
             [ "$(sqlite3 "$1/run.db" 'PRAGMA integrity_check')" = ok ] || bad+=" integrity"
         fi
@@ -63,8 +83,10 @@ both() {
     wait $pid && return $rc
 }
 
-t "a run that is never killed" 0 '' "$HONE" train "$experiment" --out whole --threads 1 "${args[@]}"
+t "the shim is built" 0 '' build_shim
+t "a run that is never killed" 0 '' shimmed whole FAULT_LOG="$dir/calls.txt"
 t "its rows" 0 '' run_rows whole
-t "killed at random instants, the same bytes" 0 'all the same$' both
+calls=$(wc -l <calls.txt)
+t "killed, the same bytes" 0 'all the same$' both
 sed 's/^/# /' one.txt two.txt
 finish
