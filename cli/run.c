@@ -256,12 +256,15 @@ static int open_existing(struct run *r, struct err *err) {
 
 int run_open(struct run *r, const struct run_options *o, struct err *err) {
     bool there;
-    *r = (struct run){.stage = -1, .limits = o->limits, .started = progress_now()};
+    *r = (struct run){.stage = -1, .limits = o->limits, .until = o->until,
+                      .started = progress_now(), .report.started_at = time(NULL)};
     progress_start(&r->progress, stdout);
     if (strlen(o->out) >= sizeof r->dir)
         return err_set(err, EX_USAGE, "--out: the path is too long");
     snprintf(r->dir, sizeof r->dir, "%s", o->out);
-    if (experiment_load(&r->x, o->experiment, o->set, o->n_set, err) != 0) return -1;
+    if (experiment_load(&r->x, o->experiment, o->set, o->n_set, err) != 0 ||
+        until_check(&r->until, &r->x, err) != 0)
+        return -1;
     if (run_folder_look(r, o, &there, err) != 0) return -1;
     if (engine_init(&r->e, o->isa, o->n_threads, err) != 0) return -1;
     if (open_problems(r, err) != 0 || run_open_scorers(r, err) != 0)

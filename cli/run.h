@@ -11,7 +11,9 @@
 #include "cli/experiment.h"
 #include "cli/failures.h"
 #include "cli/progress.h"
+#include "cli/report.h"
 #include "cli/stop.h"
+#include "cli/until.h"
 #include "db/db.h"
 #include "reward/scorer.h"
 #include "rl/update.h"
@@ -59,6 +61,9 @@ struct run {
     struct db_step pending; /* sampled, its update still to be made; step 0: none */
     enum run_stop stop;     /* why the run ends early */
     struct run_limits limits;
+    struct until until;
+    char until_said[512]; /* the values with which it holds */
+    struct report report;
     double started; /* progress_now at the start */
     int first_step; /* steps done when this start began to make new ones */
     struct db_metric metric[RUN_MAX_METRICS];
@@ -76,6 +81,8 @@ struct run_options {
     bool overwrite;
     enum run_resume resume;
     struct run_limits limits;
+    struct until until;
+    struct report_options report;
 };
 
 /* Reads and checks everything before the first file is written; then makes the folder, its
@@ -146,5 +153,8 @@ MUST_USE int run_evaluate(struct run *r, bool sampled, struct err *err);
 
 /* Whether the run is to end here, at a place where nothing is lost; sets r->stop. */
 bool run_should_stop(struct run *r);
+
+/* Looks whether what --until asks for holds after the newest step; sets r->stop. */
+MUST_USE int run_check_until(struct run *r, struct err *err);
 
 #endif

@@ -21,8 +21,8 @@
 
 /* What a run writes, and nothing else that may lie in the folder; run.db goes last, so that
  * a kill in between leaves what is still seen as a run. */
-static const char *const parts[] = {"experiment.json", "final",      "checkpoints",
-                                    "run.db-wal",      "run.db-shm", "run.db"};
+static const char *const parts[] = {"status.json", "experiment.json", "final", "checkpoints",
+                                    "run.db-wal",  "run.db-shm",      "run.db"};
 enum { N_PARTS = sizeof parts / sizeof *parts };
 
 static int remove_run(const char *dir, struct err *err) {

@@ -132,6 +132,7 @@ int run_end_step(struct run *r, struct db_step *row, const char *refusal, double
     r->step++;
     r->step_s += wall_s;
     if (refusal) progress_note(&r->progress, "step %d refused: %s", row->step, refusal);
+    report_step(r);
     return 0;
 }
 
@@ -145,6 +146,16 @@ bool run_should_stop(struct run *r) {
     else if (r->limits.max_steps > 0 && r->step - r->first_step >= r->limits.max_steps)
         r->stop = RUN_STOP_STEPS;
     return r->stop != RUN_GOES_ON;
+}
+
+int run_check_until(struct run *r, struct err *err) {
+    bool holds;
+    if (r->stop != RUN_GOES_ON || r->until.n == 0) return 0;
+    if (until_holds(&r->until, r->db, r->step, &holds, r->until_said, sizeof r->until_said,
+                    err) != 0)
+        return -1;
+    if (holds) r->stop = RUN_STOP_UNTIL;
+    return 0;
 }
 
 static bool is_due(int every, const struct experiment_stage *s, int done) {

@@ -7,7 +7,7 @@
 #define CLI_STOP_H
 
 /* Why a run ends before its last step. */
-enum run_stop { RUN_GOES_ON, RUN_STOP_SIGNAL, RUN_STOP_MINUTES, RUN_STOP_STEPS };
+enum run_stop { RUN_GOES_ON, RUN_STOP_SIGNAL, RUN_STOP_MINUTES, RUN_STOP_STEPS, RUN_STOP_UNTIL };
 
 struct run_limits {
     double max_minutes; /* of this start; 0: none */

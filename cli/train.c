@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -39,13 +40,14 @@ static int find_stage(struct run *r, int i, bool *begun, bool *finished, int *do
 static int run_steps(struct run *r, int i, int done, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     if (done > 0 && run_after_step(r, i, done, err) != 0) return -1;
+    if (run_check_until(r, err) != 0) return -1;
     while (done < s->max_steps && !run_should_stop(r)) {
         int before = r->step;
         int rc = s->type == STAGE_SFT ? run_sft_step(r, i, done, err)
                                       : run_grpo_step(r, i, done, err);
         if (rc != 0) return -1;
         if (r->step == before) return 0; /* stopped half way */
-        if (run_after_step(r, i, ++done, err) != 0) return -1;
+        if (run_after_step(r, i, ++done, err) != 0 || run_check_until(r, err) != 0) return -1;
     }
     return 0;
 }
@@ -159,7 +161,10 @@ static void print_stop(const struct run *r) {
     static const char *const why[] = {[RUN_STOP_SIGNAL] = "by a signal",
                                       [RUN_STOP_MINUTES] = "after --max-minutes",
                                       [RUN_STOP_STEPS] = "after --max-steps"};
-    printf("stopped %s, %d steps done; the same command goes on\n", why[r->stop], r->step);
+    if (r->stop == RUN_STOP_UNTIL)
+        printf("stopped as --until holds, %d steps done: %s\n", r->step, r->until_said);
+    else
+        printf("stopped %s, %d steps done; the same command goes on\n", why[r->stop], r->step);
 }
 
 static int train(struct run *r, const struct run_options *o, struct err *err) {
@@ -168,12 +173,13 @@ static int train(struct run *r, const struct run_options *o, struct err *err) {
            r->x.name, weights_count(&r->e.w), model_active_params(&r->e.m), r->e.k->name,
            r->e.n_threads, r->e.n_threads == 1 ? "" : "s", (unsigned long long)r->x.seed, r->dir);
     fflush(stdout);
-    if (keep_start(r, err) != 0 || go_back_to_the_end(r, err) != 0) return -1;
+    if (report_begin(r, &o->report, err) != 0 || keep_start(r, err) != 0 || go_back_to_the_end(r, err) != 0) return -1;
     r->first_step = r->step;
     if (run_stages(r, err) != 0) return -1;
     if (r->stop == RUN_GOES_ON && stop_signal()) r->stop = RUN_STOP_SIGNAL;
     if (r->stop == RUN_GOES_ON) return save_final(r, err) == 0 ? print_table(r, err) : -1;
     if (run_checkpoint(r, err) != 0) return -1;
+    if (r->stop == RUN_STOP_UNTIL && save_final(r, err) != 0) return -1;
     print_stop(r);
     return 0;
 }
@@ -189,10 +195,34 @@ static int parse_resume(const char *text, enum run_resume *out, struct err *err)
     return err_set(err, EX_USAGE, "--resume: must be auto, require or never, found '%s'", text);
 }
 
+/* Before any thread is there, so that all of them are. */
+static int be_nice(int by, struct err *err) {
+    errno = 0;
+    if (by == 0 || nice(by) != -1 || errno == 0) return 0;
+    return err_errno(err, EX_OSERR, "--nice %d", by);
+}
+
+static int train_and_report(struct run *r, const struct run_options *o) {
+    struct err err = {0};
+    int rc = train(r, o, &err), code = EX_OK;
+    if (rc != 0) {
+        progress_end(&r->progress);
+        fprintf(stderr, "hone train: %s\n", err.msg);
+        code = err.code;
+    } else if (r->stop == RUN_STOP_SIGNAL) {
+        code = 128 + stop_signal();
+    }
+    /* the start that has the folder reports, not one that found it taken */
+    bool taken = rc != 0 && code == EX_TEMPFAIL && !r->db;
+    if (!taken) report_end(r, &o->report, code, rc != 0 ? &err : NULL);
+    return code;
+}
+
 int cmd_train(int argc, char **argv) {
     struct run_options o = {.isa = "auto"};
     struct arg_list set = {0};
-    const char *resume = "auto";
+    const char *resume = "auto", *until = NULL;
+    int nice_by = 0;
     const struct arg arg[] = {
         {"EXPERIMENT", ARG_STRING, &o.experiment, .required = true,
          .help = "the experiment's JSON file"},
@@ -212,6 +242,14 @@ int cmd_train(int argc, char **argv) {
          .help = "end after so long, at the next place where nothing is lost"},
         {"--max-steps", ARG_INT, &o.limits.max_steps, 0, INT_MAX, .value_name = "N",
          .help = "end after N more steps"},
+        {"--until", ARG_STRING, &until, .value_name = "EXPR",
+         .help = "end once this holds, as 'eval/pass@1 >= 0.9'"},
+        {"--nice", ARG_INT, &nice_by, 0, 19, .value_name = "N",
+         .help = "leave the processor to others: as nice -n N"},
+        {"--metrics-file", ARG_STRING, &o.report.metrics_file, .value_name = "FILE",
+         .help = "write how it goes for Prometheus' textfile collector"},
+        {"--notify", ARG_STRING, &o.report.notify, .value_name = "URL",
+         .help = "POST a summary as JSON when this start ends"},
     };
     const struct args args = {"train", "train a policy as an experiment says", arg,
                               sizeof arg / sizeof *arg, .notes = NULL};
@@ -223,12 +261,13 @@ int cmd_train(int argc, char **argv) {
     stop_watch_signals();
     o.set = set.item;
     o.n_set = set.n;
-    if (parse_resume(resume, &o.resume, &err) != 0 || train(r, &o, &err) != 0) {
-        progress_end(&r->progress);
+    if (parse_resume(resume, &o.resume, &err) != 0 ||
+        (until && until_parse(&o.until, until, &err) != 0) ||
+        report_check(&o.report, &err) != 0 || be_nice(nice_by, &err) != 0) {
         fprintf(stderr, "hone train: %s\n", err.msg);
         code = err.code;
     } else {
-        code = r->stop == RUN_STOP_SIGNAL ? 128 + stop_signal() : EX_OK;
+        code = train_and_report(r, &o);
     }
     run_close(r);
     mem_free(r);

@@ -56,7 +56,7 @@ t "it prints the table of evaluations" 0 '^grpo +[0-9.]+ % +[0-9.]+ % +[0-9.]+ %
     cat run.txt
 t "it prints a line at the first and the last step of a stage" 0 '^grpo +4/4 +reward ' cat run.txt
 t "a file gets plain lines" 1 '^$' grep "$(printf '[\r\033]')" run.txt
-t "its files" 0 '^checkpoints experiment.json final run.db $' \
+t "its files" 0 '^checkpoints experiment.json final run.db status.json $' \
     sh -c 'ls run | grep -v -e -wal -e -shm | tr "\n" " "'
 t "its start and its newest checkpoints" 0 '^step-0 step-60 step-64 $' sh -c 'ls run/checkpoints | tr "\n" " "'
 t "the last checkpoint holds the final weights" 0 '' \
