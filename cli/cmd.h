@@ -10,6 +10,7 @@ int cmd_train(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_runs(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_rescore(int argc, char **argv);
 int cmd_db(int argc, char **argv);

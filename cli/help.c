@@ -15,6 +15,7 @@ static const struct cmd table[] = {
     {"eval", cmd_eval, "score a policy on a set of problems"},
     {"sample", cmd_sample, "print completions of a prompt or of problems, with verdicts"},
     {"show", cmd_show, "look into a run: steps, episodes, evaluations"},
+    {"runs", cmd_runs, "list runs: their states, how far they are, what came out"},
     {"score", cmd_score, "check answers against golds, from a file of pairs"},
     {"replay", cmd_replay, "draw recorded episodes again, rebuild weights, compare two runs"},
     {"rescore", cmd_rescore, "score recorded episodes again by other rewards, and compare"},

@@ -58,6 +58,14 @@ out:
     return holder;
 }
 
+long run_folder_holder(const char *dir) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    long holder = find_holder(fd);
+    close(fd);
+    return holder;
+}
+
 /* Held until the process ends, however it ends: a lock cannot be left behind by the dead. */
 int run_folder_lock(const char *dir, int *lock, struct err *err) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -20,4 +20,8 @@ MUST_USE int run_folder_make(struct run *r, const struct run_options *o, struct 
 /* Writes settings that were changed, and files that a kill left unwritten. */
 MUST_USE int run_folder_continue(struct run *r, struct err *err);
 
+/* The process that writes into a run's folder, as the kernel's list of locks has it; 0: none, or
+ * the kernel does not tell. Takes no lock itself. */
+long run_folder_holder(const char *dir);
+
 #endif

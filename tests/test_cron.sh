@@ -53,9 +53,11 @@ t "a second start ends at once and names the first" 75 \
     "^hone train: $dir/two: another hone train, process $holder, is writing there\$" overlap
 t "and reports nothing of its own" 1 '' test -e second.prom
 t "the first is running" 0 '^running$' field two state
+t "hone runs says so" 0 "two +running +0/64 .* process $holder\$" "$HONE" runs two
 kill -KILL "$holder"
 wait 2>/dev/null
 t "a crash leaves it so" 0 '^running$' field two state
+t "hone runs sees that it was killed" 0 'two +killed +[0-9]/64 ' "$HONE" runs two
 t "the start after it goes on: no lock is left" 0 'stopped after --max-steps' \
     cron --out "$dir/two" "${slow[@]}" --max-steps 1
 
@@ -69,6 +71,15 @@ t "a start after the end" 0 '^64 steps, 0 of them by this start' cron --out "$di
 t "changes nothing" 0 '' same three
 t "a start with another experiment" 78 'refused seed: 8, recorded is 7' cron --out "$dir/three" --set seed=8
 t "leaves what status.json says" 0 '^complete$' field three state
+t "hone runs looks into folders of runs" 0 \
+    '^three +complete +64/64 +grpo +[0-9.]+ +[0-9.]+ % \+- .* ./lines +stopped .* ./two +stopped .* max-steps ./whole ' \
+    sh -c "'$HONE' runs three . | tail -n +2 | tr '\\n' ' '"
+t "and writes JSON" 0 '^complete 64 None$' sh -c "'$HONE' runs three --json |
+    python3 -c 'import json, sys; r = json.load(sys.stdin)[0]; print(r[\"state\"], r[\"step\"], r[\"reason\"])'"
+mkdir -p broken empty && echo no >broken/run.db
+t "a run that cannot be read hides no other" 65 'broken/run.db is not a hone database.* three +complete' \
+    sh -c "'$HONE' runs broken three 2>&1 | tr '\\n' ' '; '$HONE' runs broken >/dev/null 2>&1"
+t "a folder without runs" 66 'empty: there is no run in it' "$HONE" runs empty
 
 # --- until -------------------------------------------------------------------------------
 
