@@ -10,10 +10,10 @@ args=(--set checkpoint.save_steps=5 --set checkpoint.commit_prompts=1)
 longest=160 # milliseconds until the kill
 if [ "${HONE_TEST_EXPERIMENT:-tiny}" = quickstart ]; then
     experiment=$top/experiments/quickstart/experiment.json
-    args+=(--set coldstart.max_steps=40 --set grpo.max_steps=8 --set grpo.num_prompts=6)
-    args+=(--set checkpoint.keep_last=2 --set eval.eval_steps=20 --set eval.samples=2)
-    args+=(--set problems.eval=spell_backward:length=3-6,split=test,n=40,seed=1)
-    longest=1200
+    args+=(--set coldstart.max_steps=14 --set grpo.max_steps=6 --set grpo.num_prompts=4)
+    args+=(--set checkpoint.keep_last=2 --set eval.eval_steps=7 --set eval.samples=2)
+    args+=(--set problems.eval=spell_backward:length=3-6,split=test,n=20,seed=1)
+    longest=600
 fi
 
 go() { "$HONE" train "$experiment" --out "$1" --threads 1 "${args[@]}" >>"$1.log" 2>&1; }
