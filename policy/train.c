@@ -283,13 +283,14 @@ static float *layer_out(struct train_space *t, int layer) {
 }
 
 /* One layer over the thread's rows, into out[R][D]. */
-static void forward_layer(const struct pass *p, int l, int me, float *out) {
+static void forward_layer(const struct pass *p, int l, int me, struct block_work *w,
+                          float *out) {
     struct train_space *t = p->t;
     const struct model *m = t->m;
     const struct shard *s = &t->shard[me];
     struct acts *a = &t->acts[l];
     size_t row = (size_t)s->row, H = (size_t)m->cfg.num_attention_heads;
-    block_project(m, l, a, &t->work, s, t->pos);
+    block_project(m, l, a, w, s, t->pos);
     stage_enter(STAGE_ATTENTION);
     layer_jobs(p, l, me, false);
     attention_forward(m, t->thread[me].job, t->thread[me].n_jobs,
@@ -297,7 +298,7 @@ static void forward_layer(const struct pass *p, int l, int me, float *out) {
                       &t->thread[me].attn);
     stage_enter(STAGE_NORM);
     block_attn_out(m, l, a, s);
-    block_ffn(m, l, a, &t->work, s, out);
+    block_ffn(m, l, a, w, s, out);
 }
 
 static void forward_shard(const struct pass *p, int me) {
@@ -308,7 +309,8 @@ static void forward_shard(const struct pass *p, int me) {
     for (int i = s->row; i < s->row + s->n; i++)
         memcpy(t->acts[0].x + (size_t)i * D, t->m->embed + (size_t)p->b->id[i] * D,
                D * sizeof(float));
-    for (int l = 0; l < t->m->cfg.num_hidden_layers; l++) forward_layer(p, l, me, layer_out(t, l));
+    for (int l = 0; l < t->m->cfg.num_hidden_layers; l++)
+        forward_layer(p, l, me, &t->work, layer_out(t, l));
 }
 
 /* The balance loss of DeepSeek-V3 (eq. 17-20): alpha sum_i f_i P_i, for every sequence of
@@ -379,7 +381,11 @@ static void backward_layer(const struct pass *p, int l, int me, const float *dou
     struct acts *a = &t->acts[l];
     struct block_work *w = &t->work;
     bool aux = p->aux_scale > 0 && m->layer[l].moe;
-    if (m->options.recompute) forward_layer(p, l, me, dx);
+    if (m->options.recompute) { /* all threads are at this layer: h as the backward has it */
+        struct block_work again = *w;
+        again.h_width = m->layer[l].dense.width;
+        forward_layer(p, l, me, &again, dx);
+    }
     stage_enter(STAGE_ROUTING);
     if (aux) aux_gradient(p, l, me);
     block_ffn_backward(m, l, a, w, s, dout, aux ? t->aux : NULL);

@@ -30,19 +30,10 @@ differs() {
     [ -n "$(weights "$1")" ]
 }
 
-# --- the same run, whatever works on it -------------------------------------------------
+# --- the same run (threads and instruction sets: test_exact.sh) --------------------------
 
 t "a short run" 0 '' train short "${short[@]}" --threads 1
 t "the same again" 0 '' same again --threads 1
-t "on 2 threads" 0 '' same threads2 --threads 2
-t "on 3 threads" 0 '' same threads3 --threads 3
-available=$("$HONE" train "$tiny" --out none --isa none 2>&1)
-for isa in avx512 avx2 neon plain; do
-    [[ " ${available##*:} " == *" $isa "* ]] || continue
-    t "on $isa" 0 '' same "$isa" --threads 2 --isa "$isa"
-done
-t "in micro-batches of few tokens" 0 '' same micro --threads 2 \
-    --set sft.max_tokens_per_microbatch=40 --set grpo.max_tokens_per_microbatch=1
 t "without an evaluation" 0 '' same uneval --set 'problems.eval=""'
 t "another seed gives other weights" 0 '' differs seed --set seed=8
 t "another reward gives other weights" 0 '' differs beta --set grpo.beta=0.5
