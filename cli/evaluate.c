@@ -12,7 +12,7 @@ struct eval_run {
     const struct engine *e;
     const struct problem_set *set;
     const struct eval_config *cfg;
-    const struct checker *checker;
+    struct scorer *scorer;
     struct arena arena;
     struct problem *problem; /* [per_chunk] */
     struct rollout_prompt *prompt;
@@ -45,13 +45,14 @@ static int load_chunk(struct eval_run *v, int first, int n, struct err *err) {
 
 static void score_chunk(struct eval_run *v, int n) {
     int k = v->cfg->k;
-#pragma omp parallel for schedule(dynamic, 16) num_threads(v->e->n_threads)
+#pragma omp parallel for schedule(dynamic, 4) num_threads(v->e->n_threads)
     for (int i = 0; i < n * k; i++) {
         const struct trace *t = &v->trace[i];
         buf_reset(&v->text[i]);
         tokenizer_decode(v->e->tok, t->id, t->n, true, &v->text[i]);
-        checker_score(v->checker, &v->problem[i / k], buf_text(&v->text[i]), v->text[i].len,
-                      &v->verdict[i]);
+        struct completion one = {buf_text(&v->text[i]), v->text[i].len, t->id, t->n};
+        struct group g = {&v->problem[i / k], &one, 1, v->cfg->max_completion_length, NULL};
+        scorer_score(v->scorer, &g, &v->verdict[i]);
     }
 }
 
@@ -120,7 +121,11 @@ int evaluate(const struct engine *e, struct rollout *r, const struct problem_set
     int per_chunk = cfg->k < CHUNK ? CHUNK / cfg->k : 1;
     size_t n = (size_t)per_chunk, nk = n * (size_t)cfg->k;
     *out = (struct eval_result){.n = problem_set_size(set), .k = cfg->k};
-    if (checker_find(&v.checker, "answer", err) != 0) return -1;
+    struct scorer_config own = {.checker = problem_set_checker(set)};
+    struct scorer *opened = NULL;
+    own.name = own.checker;
+    if (!cfg->scorer && scorer_open(&opened, &own, err) != 0) return -1;
+    v.scorer = opened ? opened : cfg->scorer;
     v.max_prompt = engine_max_prompt(e, cfg->max_completion_length);
     v.problem = mem_new(n, sizeof *v.problem);
     v.prompt = mem_new(n, sizeof *v.prompt);
@@ -145,5 +150,6 @@ int evaluate(const struct engine *e, struct rollout *r, const struct problem_set
     mem_free(v.text);
     mem_free(v.verdict);
     mem_free(v.id);
+    scorer_close(opened);
     return rc;
 }

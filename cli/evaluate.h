@@ -1,13 +1,13 @@
 /* cli/evaluate.h: how often a policy solves the problems of a set.
  *
  * k = 1 at temperature 0 is greedy; otherwise k completions a problem are drawn. A
- * completion is correct when the `answer` checker says ok with score 1.
+ * completion is correct when the kind's checker (`answer`, or `code`) says ok with score 1.
  */
 #ifndef CLI_EVALUATE_H
 #define CLI_EVALUATE_H
 
 #include "cli/engine.h"
-#include "reward/checker.h"
+#include "reward/scorer.h"
 
 struct eval_config {
     int k;
@@ -18,6 +18,7 @@ struct eval_config {
     int step; /* part of the random key: steps done before */
     const char *const *stop;
     int n_stop;
+    struct scorer *scorer; /* says what is correct; borrowed; NULL: the kind's own checker */
 };
 
 struct eval_result {

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/experiment_table.h"
+#include "reward/sandbox.h"
 #include "reward/scorer.h"
 
 enum { MAX_KEYS = 64, MAX_FILE_BYTES = 1 << 20, MAX_EPISODES = 1 << 24 };
@@ -194,9 +195,12 @@ static int read_reward(struct experiment *x, const cJSON *tree, const char *wher
     snprintf(x->reward[0].checker, sizeof x->reward[0].checker, "answer");
     snprintf(x->reward[0].name, sizeof x->reward[0].name, "answer");
     x->n_rewards = 1;
+    unsigned layers;
     if (read_section(SECTION_REWARD, x, tree, where, err) != 0) return -1;
     const cJSON *list = json_find(json_find(tree, "reward"), "checkers");
     json_where(place, where, "reward");
+    if (x->sandbox[0] && sandbox_parse_layers(x->sandbox, &layers, err) != 0)
+        return err_prefix(err, "%s", json_where(inside, place, "sandbox"));
     return list ? read_checkers(x, list, json_where(inside, place, "checkers"), err) : 0;
 }
 

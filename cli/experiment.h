@@ -89,6 +89,7 @@ struct experiment {
     int n_rewards; /* default: answer, weight 1 */
     int answer;    /* which of them says whether a problem is solved */
     double max_failure_rate; /* reward.max_failure_rate, 0.05 */
+    char sandbox[128];       /* reward.sandbox: layers, "": the standard ones */
     char stop[EXPERIMENT_MAX_STOP][64]; /* stop strings */
     int n_stop;
     struct {

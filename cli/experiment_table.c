@@ -54,6 +54,8 @@ static const struct field PROBLEMS[] = {
 static const struct field REWARD[] = {
     {"max_failure_rate", FIELD_DOUBLE, AT(experiment, max_failure_rate), 0, 1, "0.05",
      .help = "stop when a checker fails on more of its last verdicts"},
+    {"sandbox", FIELD_STRING, AT(experiment, sandbox), .def = "\"\"",
+     .help = "layers that code must run in, see hone doctor; empty: all but cgroup"},
 };
 
 static const struct field CHECKERS[] = {

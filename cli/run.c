@@ -21,8 +21,29 @@ static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>
 int run_open_scorers(struct run *r, struct err *err) {
     for (int i = 0; i < r->x.n_rewards; i++) {
         struct scorer_config c = experiment_scorer(&r->x.reward[i]);
+        c.sandbox = r->x.sandbox;
         if (scorer_open(&r->scorer[i], &c, err) != 0)
             return err_prefix(err, "reward.checkers[%d]", i);
+    }
+    return 0;
+}
+
+struct scorer *run_scorer_named(struct run *r, const char *checker) {
+    for (int i = 0; i < r->x.n_rewards; i++)
+        if (strcmp(r->x.reward[i].checker, checker) == 0) return r->scorer[i];
+    return NULL;
+}
+
+/* Answers of some kinds (programs) only their own checker can judge. */
+static int check_checkers(struct run *r, struct err *err) {
+    for (int i = 0; i < r->x.n_stages; i++) {
+        const char *checker = problem_set_checker(r->train[i]);
+        if (r->x.stage[i].type != STAGE_GRPO || strcmp(checker, "answer") == 0) continue;
+        if (!run_scorer_named(r, checker))
+            return err_set(err, EX_CONFIG,
+                           "stages[%d]: its problems need {\"checker\": \"%s\"} in "
+                           "reward.checkers",
+                           i, checker);
     }
     return 0;
 }
@@ -267,7 +288,8 @@ int run_open(struct run *r, const struct run_options *o, struct err *err) {
         return -1;
     if (run_folder_look(r, o, &there, err) != 0) return -1;
     if (engine_init(&r->e, o->isa, o->n_threads, err) != 0) return -1;
-    if (open_problems(r, err) != 0 || run_open_scorers(r, err) != 0)
+    if (open_problems(r, err) != 0 || run_open_scorers(r, err) != 0 ||
+        check_checkers(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
     if (there && open_existing(r, err) != 0) return -1;
     if (!there) settle_engine(r);

@@ -94,6 +94,8 @@ void run_close(struct run *r);
 /* Opens the rewards, and with them the programs of plug-ins, for a run that goes on to score.
  * run_open does; a recorded run that is only read has none. */
 MUST_USE int run_open_scorers(struct run *r, struct err *err);
+/* The first open scorer of that built-in checker, NULL where there is none. Borrowed. */
+struct scorer *run_scorer_named(struct run *r, const char *checker);
 
 /* Opens a run that is in a folder to follow it, without writing: the experiment as recorded,
  * the policy at the starting weights, whose hash is checked; no problems, no rollout. On -1
@@ -130,13 +132,11 @@ void run_metric(struct run *r, const char *name, double value);
 /* Clips, checks and applies opt.grad; -1 never, 1 when the gradient is not finite and the
  * weights were left alone. Leaves grad_norm in *norm. */
 int run_apply(struct run *r, const struct experiment_stage *s, double lr, double *norm);
-
 /* False once an update has left a weight that is not finite: the run cannot go on. */
 bool run_weights_finite(const struct run *r);
 
 /* The row of the step to be made now: the one that waits for its result, or a new one. */
 struct db_step run_new_step(const struct run *r, int i, int stage_step);
-
 /* Writes the step's result, moves r->step and r->hash on. refusal NULL: done. */
 MUST_USE int run_end_step(struct run *r, struct db_step *row, const char *refusal, double wall_s,
                           struct err *err);

@@ -237,7 +237,8 @@ static int evaluate_mode(struct run *r, int k, double temperature, struct db_eva
     struct eval_config c = {.k = k, .temperature = temperature, .top_p = 1,
                             .max_completion_length = r->x.eval.max_completion_length,
                             .seed = r->x.seed, .step = r->step, .stop = r->stop_string,
-                            .n_stop = r->x.n_stop};
+                            .n_stop = r->x.n_stop,
+                            .scorer = run_scorer_named(r, problem_set_checker(r->eval))};
     struct eval_keep keep = {0};
     struct eval_result res;
     size_t n = (size_t)problem_set_size(r->eval) * (size_t)k;

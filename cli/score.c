@@ -55,8 +55,9 @@ static int read_text(cJSON *json, const char *where, const char *key, const char
     return 0;
 }
 
-static int read_row(struct rows *rows, const struct score_options *o, const char *line,
-                    size_t n, int number, struct err *err) {
+static int read_row(struct rows *rows, const struct score_options *o,
+                    const struct scorer *scorer, const char *line, size_t n, int number,
+                    struct err *err) {
     char where[512];
     if (rows->n == rows->cap) {
         int cap = rows->cap ? 2 * rows->cap : 1024;
@@ -68,13 +69,19 @@ static int read_row(struct rows *rows, const struct score_options *o, const char
     if (json_parse(&r->json, line, n, o->data, number, err) != 0) return -1;
     rows->n++;
     snprintf(where, sizeof where, "%s:%d", o->data, number);
-    if (read_text(r->json, where, o->gold_key, &r->gold, err) != 0) return -1;
+    r->gold = "";
     r->columns = mem_new(n + 1, 1);
     memcpy(r->columns, line, n);
+    if (!scorer_reads_rows(scorer)) {
+        if (read_text(r->json, where, o->gold_key, &r->gold, err) != 0) return -1;
+    } else if (scorer_check_row(scorer, r->columns, err) != 0) {
+        return err_prefix(err, "%s", where);
+    }
     return read_text(r->json, where, o->pred_key, &r->pred, err);
 }
 
-static int read_rows(struct rows *rows, const struct score_options *o, struct err *err) {
+static int read_rows(struct rows *rows, const struct score_options *o,
+                     const struct scorer *scorer, struct err *err) {
     char *data = NULL;
     size_t n = 0;
     int rc = 0, number = 0;
@@ -83,7 +90,7 @@ static int read_rows(struct rows *rows, const struct score_options *o, struct er
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t len = stop ? (size_t)(stop - at) : (size_t)(end - at);
         number++;
-        if (strspn(at, " \t\r") < len) rc = read_row(rows, o, at, len, number, err);
+        if (strspn(at, " \t\r") < len) rc = read_row(rows, o, scorer, at, len, number, err);
         at += len + 1;
     }
     mem_free(data);
@@ -121,7 +128,7 @@ static double score_rows(const struct score_options *o, struct scorer *scorer,
                          struct rows *rows) {
     double from = now();
     for (int k = 0; k < o->repeat; k++) {
-#pragma omp parallel for num_threads(o->threads) schedule(dynamic, 64)
+#pragma omp parallel for num_threads(o->threads) schedule(dynamic, 1)
         for (int i = 0; i < rows->n; i++) score_row(scorer, &rows->row[i]);
     }
     return now() - from;
@@ -201,12 +208,15 @@ static int run(struct score_options *o, struct err *err) {
         err_prefix(err, "--checker %s", o->checker);
         goto out;
     }
-    if (read_rows(&rows, o, err) != 0) goto out;
+    if (scorer_open(&scorer, &c, err) != 0) {
+        err_prefix(err, "--checker %s", o->checker);
+        goto out;
+    }
+    if (read_rows(&rows, o, scorer, err) != 0) goto out;
     if (o->explain) {
         rc = explain(o, &rows, err);
         goto out;
     }
-    if (scorer_open(&scorer, &c, err) != 0) goto out;
     print_rows(o, &rows, score_rows(o, scorer, &rows));
     rc = 0;
 out:
@@ -228,7 +238,7 @@ int cmd_score(int argc, char **argv) {
         {"--checker", ARG_STRING, &o.checker, .value_name = "NAME",
          .help = "math (default), or another of hone help config"},
         {"--gold-key", ARG_STRING, &o.gold_key, .value_name = "KEY",
-         .help = "key of the gold (default gold)"},
+         .help = "key of the gold (default gold); code needs none"},
         {"--pred-key", ARG_STRING, &o.pred_key, .value_name = "KEY",
          .help = "key of the response (default pred)"},
         {"--options", ARG_STRING, &o.options, .value_name = "JSON",

@@ -31,9 +31,7 @@ static int count(const char *s, size_t n, const char *tag) {
     return found;
 }
 
-/* What follows the last </think>. A text that never thinks is all answer; one whose last
- * <think> is still open has none yet, so NULL. */
-static const char *after_thinking(const char *s, size_t n, size_t *n_tail) {
+const char *checker_after_thinking(const char *s, size_t n, size_t *n_tail) {
     const char *end = s + n, *tail = s, *at;
     while ((at = find(tail, (size_t)(end - tail), THINK_END))) {
         tail = at + strlen(THINK_END);
@@ -45,7 +43,7 @@ static const char *after_thinking(const char *s, size_t n, size_t *n_tail) {
 const char *checker_answer_span(const char *completion, size_t n, size_t *n_answer) {
     size_t n_tail;
     *n_answer = 0;
-    const char *tail = n ? after_thinking(completion, n, &n_tail) : NULL;
+    const char *tail = n ? checker_after_thinking(completion, n, &n_tail) : NULL;
     if (!tail || count(tail, n_tail, ANSWER) != 1 || count(tail, n_tail, ANSWER_END) != 1)
         return NULL;
     const char *from = find(tail, n_tail, ANSWER) + strlen(ANSWER);
@@ -59,8 +57,9 @@ static void score_answer(const struct problem *p, const char *text, size_t n,
                          struct verdict *out) {
     size_t n_answer;
     const struct kind *kind = kind_find(p->kind);
-    if (!kind) {
-        verdict_set(out, VERDICT_NOT_SCORABLE, 0, "no problem kind \"%.60s\"", p->kind);
+    if (!kind || kind->checker) {
+        verdict_set(out, VERDICT_NOT_SCORABLE, 0, "no %s of kind \"%.60s\"",
+                    kind ? "plain answers" : "problem", p->kind);
         return;
     }
     const char *answer = checker_answer_span(text, n, &n_answer);
@@ -145,6 +144,7 @@ static const struct checker *const checkers[] = {
     &checker_format,
     &checker_partial,
     &checker_math,
+    &checker_code,
     &checker_tag_count,
     &checker_length,
     &checker_cosine,

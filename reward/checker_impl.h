@@ -9,6 +9,7 @@
 #define REWARD_CHECKER_IMPL_H
 
 #include "reward/checker.h"
+#include "reward/scorer.h"
 
 #define CHECKER_MAX_OPTIONS 16
 
@@ -40,13 +41,21 @@ struct checker {
     int (*check)(const double *value, struct err *err);
     /* Both NULL, or both there. On -1 nothing is left open; the message says what option
      * or what of the machine is at fault. */
-    int (*open)(void **self, const double *value, struct err *err);
+    int (*open)(void **self, const double *value, const struct scorer_config *c,
+                struct err *err);
     void (*close)(void *self);
+    /* The checker judges by the row alone: no gold is needed, and this says of a row that
+     * it cannot be judged (EX_DATAERR, or EX_UNAVAILABLE). NULL: there is nothing to say. */
+    int (*check_row)(const double *value, const char *columns, struct err *err);
 };
 
 extern const struct checker checker_tag_count, checker_length, checker_cosine,
     checker_repetition_penalty, checker_soft_overlong_punishment,
-    checker_language_consistency, checker_math;
+    checker_language_consistency, checker_math, checker_code;
+
+/* What follows the last </think>. A text that never thinks is all answer; one whose last
+ * <think> is still open has none yet, so NULL. */
+const char *checker_after_thinking(const char *s, size_t n, size_t *n_tail);
 
 /* Reads a JSON object of options into value[n_options]; NULL leaves them standard. -1
  * with EX_CONFIG: an unknown key with the nearest one, a value out of range. */

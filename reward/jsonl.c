@@ -52,8 +52,7 @@ static int push_prompt(const cJSON *item, const char *name, struct buf *out,
     return err_set(err, EX_DATAERR, "\"%s\" must be a text or a list of messages", name);
 }
 
-/* The same prompt with other white space is the same problem. */
-static void push_key(const char *prompt, struct buf *out) {
+void kind_push_prompt_key(const char *prompt, struct buf *out) {
     struct buf folded = {0};
     char hex[17];
     for (size_t n = strlen(prompt); n;) {
@@ -117,7 +116,7 @@ static int row_jsonl(const cJSON *row, struct problem_text *t, struct err *err) 
                        "no \"answer\", \"solution\", \"ground_truth\" or "
                        "\"reward_model\": {\"ground_truth\"}");
     if (push_gold(gold, name, &t->gold, err) != 0) return -1;
-    push_key(buf_text(&t->prompt), &t->key);
+    kind_push_prompt_key(buf_text(&t->prompt), &t->key);
     const cJSON *completion = get(row, "completion");
     if (cJSON_IsString(completion)) buf_puts(&t->trace, completion->valuestring);
     return 0;
@@ -153,7 +152,7 @@ static int row_gsm8k(const cJSON *row, struct problem_text *t, struct err *err) 
         return -1;
     }
     buf_puts(&t->gold, gold);
-    push_key(buf_text(&t->prompt), &t->key);
+    kind_push_prompt_key(buf_text(&t->prompt), &t->key);
     kind_push_trace(&t->trace, buf_text(&think), gold);
     buf_clear(&think);
     return 0;

@@ -77,20 +77,25 @@ struct kind {
     /* Writes the trace of a row that came without, from its prompt. NULL: no teacher. */
     void (*retrace)(const struct spec_value *v, const char *prompt, struct buf *trace);
 
+    const char *checker; /* that judges its answers, in the place of `score`; or NULL */
+
     bool many_answers; /* the gold is not the one right answer, so nothing is half right */
 
-    /* Scores the trimmed answer (n bytes, n > 0). */
+    /* Scores the trimmed answer (n bytes, n > 0). NULL where there is a checker. */
     void (*score)(const struct problem *p, const char *answer, size_t n,
                   struct verdict *out);
 };
 
 extern const struct kind kind_countdown, kind_chain_sum, kind_products, kind_gcd,
-    kind_number_sorting, kind_spell_backward, kind_gsm8k, kind_jsonl;
+    kind_number_sorting, kind_spell_backward, kind_gsm8k, kind_jsonl, kind_code;
 
 /* Kind i, NULL past the last. */
 const struct kind *kind_at(int i);
 /* NULL where there is none. */
 const struct kind *kind_find(const char *name);
+
+/* The key of a prompt: with other white space it is the same problem. */
+void kind_push_prompt_key(const char *prompt, struct buf *out);
 
 /* `<think>` + think + `</think><answer>` + answer + `</answer>`. */
 void kind_push_trace(struct buf *trace, const char *think, const char *answer);

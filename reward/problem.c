@@ -27,6 +27,7 @@
 static const struct kind *const kinds[] = {
     &kind_countdown,      &kind_chain_sum,      &kind_products, &kind_gcd,
     &kind_number_sorting, &kind_spell_backward, &kind_gsm8k,    &kind_jsonl,
+    &kind_code,
 };
 #define N_KINDS ((int)(sizeof kinds / sizeof *kinds))
 
@@ -142,6 +143,10 @@ static const char *split_name(const struct spec *s) {
 }
 
 const char *problem_set_split(const struct problem_set *set) { return split_name(&set->spec); }
+
+const char *problem_set_checker(const struct problem_set *set) {
+    return set->spec.kind->checker ? set->spec.kind->checker : "answer";
+}
 
 static int open_finite(struct problem_set *set, struct err *err) {
     const struct spec *s = &set->spec;

@@ -47,6 +47,9 @@ const char *problem_set_spec(const struct problem_set *set);
 /* "train", "test" or (files only) "all". */
 const char *problem_set_split(const struct problem_set *set);
 
+/* The checker of its answers: "answer", or the one that its kind needs. */
+const char *problem_set_checker(const struct problem_set *set);
+
 /* Every character that prompts, traces and sensible answers of this set use (UTF-8). */
 const char *problem_set_alphabet(const struct problem_set *set);
 

@@ -139,6 +139,8 @@ const char *layer_tmp(int64_t bytes) {
 
 const char *layer_rlimits(const struct wire_run *run) {
     rlim_t memory = (rlim_t)run->memory_bytes;
+    /* the default size of each thread's stack too, and V8 starts with four threads */
+    rlim_t stack = run->wide_addresses ? 8 << 20 : memory / 4;
     const struct {
         int what;
         rlim_t soft, hard;
@@ -148,7 +150,7 @@ const char *layer_rlimits(const struct wire_run *run) {
         {RLIMIT_CPU, (rlim_t)run->cpu_s, (rlim_t)run->cpu_s + 1},
         {RLIMIT_DATA, memory, memory},
         {RLIMIT_AS, memory, memory},
-        {RLIMIT_STACK, memory / 4, memory / 4},
+        {RLIMIT_STACK, stack, stack},
         {RLIMIT_FSIZE, (rlim_t)run->tmp_bytes, (rlim_t)run->tmp_bytes},
         {RLIMIT_NPROC, (rlim_t)run->processes + 1, (rlim_t)run->processes + 1},
         {RLIMIT_NOFILE, 256, 256},

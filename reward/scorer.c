@@ -105,7 +105,7 @@ static int open_plugin(struct scorer *s, const struct scorer_config *c, struct e
 static int open_checker(struct scorer *s, const struct scorer_config *c, struct err *err) {
     s->checker = checker_of(c);
     if (checker_read_options(s->checker, c->options, s->value, err) != 0) return -1;
-    return s->checker->open ? s->checker->open(&s->self, s->value, err) : 0;
+    return s->checker->open ? s->checker->open(&s->self, s->value, c, err) : 0;
 }
 
 int scorer_open(struct scorer **out, const struct scorer_config *c, struct err *err) {
@@ -121,6 +121,12 @@ int scorer_open(struct scorer **out, const struct scorer_config *c, struct err *
     mem_free(s->name);
     mem_free(s);
     return -1;
+}
+
+bool scorer_reads_rows(const struct scorer *s) { return s->checker && s->checker->check_row; }
+
+int scorer_check_row(const struct scorer *s, const char *columns, struct err *err) {
+    return scorer_reads_rows(s) ? s->checker->check_row(s->value, columns, err) : 0;
 }
 
 void scorer_close(struct scorer *s) {

@@ -22,6 +22,8 @@ struct scorer_config {
     double timeout_s, min_value, max_value;
     int workers, retries;
     const char *program; /* the hone that plays the worker; NULL: this one */
+    const char *sandbox; /* layers of a sandbox, as sandbox_parse_layers reads them; NULL or
+                          * "": standard */
 };
 
 struct scorer;
@@ -36,6 +38,12 @@ bool scorer_needs_answer(const struct scorer_config *c);
 /* Starts the plug-in, if it is one. On -1 *s is NULL. Caller frees with scorer_close, which accepts NULL. */
 MUST_USE int scorer_open(struct scorer **s, const struct scorer_config *c, struct err *err);
 void scorer_close(struct scorer *s);
+
+/* Whether it judges by the problem's row alone (`code`), and needs no gold. */
+bool scorer_reads_rows(const struct scorer *s);
+
+/* Of such a scorer: what is wrong with a row, EX_DATAERR or EX_UNAVAILABLE. Others: 0. */
+MUST_USE int scorer_check_row(const struct scorer *s, const char *columns, struct err *err);
 
 /* Leaves out[g->n], each with its milliseconds (a share of the call's, where the whole
  * group was one call). Never fails: what goes wrong is a status. */
