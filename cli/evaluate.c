@@ -51,7 +51,8 @@ static void score_chunk(struct eval_run *v, int n) {
         buf_reset(&v->text[i]);
         tokenizer_decode(v->e->tok, t->id, t->n, true, &v->text[i]);
         struct completion one = {buf_text(&v->text[i]), v->text[i].len, t->id, t->n};
-        struct group g = {&v->problem[i / k], &one, 1, v->cfg->max_completion_length, NULL};
+        struct group g = {.problem = &v->problem[i / k], .completion = &one, .n = 1,
+                          .max_tokens = v->cfg->max_completion_length};
         scorer_score(v->scorer, &g, &v->verdict[i]);
     }
 }

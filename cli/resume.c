@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/run_step.h"
 
 /* ---- what was changed -------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cli/checkpoint.h"
 #include "cli/run.h"
+#include "cli/run_step.h"
 #include "cli/stop.h"
 
 struct optimizer_config run_optimizer_config(const struct experiment_stage *s) {

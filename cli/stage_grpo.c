@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/run_step.h"
 #include "cli/stage.h"
 
 /* Seconds of a step. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/run_step.h"
 #include "cli/stage.h"
 
 static int load_lesson(struct run *r, int i, int stage_step, struct lesson *l, struct err *err) {

@@ -192,6 +192,9 @@ int db_check_pages(struct db *db, struct err *err) {
         more = ok ? 0 : err_set(err, EX_DATAERR, "%s: damaged (%s); put back a copy of it to go on",
                                 db->path, last ? last + 1 : said ? said : "no answer");
         stmt_end(&q);
+    } else if (err->code == EX_DATAERR) { /* too damaged to be checked */
+        err_set(err, EX_DATAERR, "%s: damaged (%s); put back a copy of it to go on", db->path,
+                sqlite3_errmsg(db->sq));
     }
     arena_clear(&a);
     return more;

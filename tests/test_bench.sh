@@ -26,7 +26,7 @@ t "a sequence longer than the model" 64 'seq 65: config.json has 64 positions' \
 t "a completion longer than the model" 64 'config.json has 64 positions' \
     "$HONE" bench --config config.json --seq 16 --prompt 32 --tokens 33
 t "no group to share" 64 'unshared: is about a --group' "$HONE" bench train --unshared
-t "a group" 0 '^train .* tokens/s' "$HONE" bench train "${tiny[@]}" --threads 1 --group 3 --micro 40
+t "a group" 0 '^train .* tokens/s' "$HONE" bench train "${tiny[@]}" --threads 1 --group 3
 t "a group, unshared" 0 '^train .* tokens/s' \
     "$HONE" bench train "${tiny[@]}" --threads 1 --group 3 --unshared
 t "a missing config" 66 'open none.json: No such file' "$HONE" bench --config none.json

@@ -447,7 +447,7 @@ static void test_problem_kinds_have_help(void **state) {
         assert_non_null(strstr(problem_kind_help(k), problem_kind_name(k)));
         assert_non_null(checker_version(find("answer"), problem_kind_name(k)));
     }
-    assert_int_equal(k, 8);
+    assert_int_equal(k, 9);
     assert_null(problem_kind_help(k));
     assert_null(problem_kind_name(-1));
     assert_non_null(strstr(problem_kind_help(0), "numbers=3-4  2-5  how many numbers"));

@@ -13,7 +13,7 @@ sql() { sqlite3 "$1/run.db" "$2"; }
 t "a run" 0 '^9 steps' run a
 t "all of its episodes" 0 '^48 of 48 episodes drawn again, exact$' \
     "$HONE" replay a --sample 1000
-t "nothing is left beside it" 0 '^checkpoints experiment.json final run.db $' \
+t "nothing is left beside it" 0 '^checkpoints experiment.json final run.db status.json $' \
     sh -c 'ls a | tr "\n" " "'
 mkdir elsewhere && mv a elsewhere/moved && chmod -R a-w elsewhere/moved
 t "as JSON, moved and read-only" 0 '^\{"checked": 48, "exact": 48\}$' \

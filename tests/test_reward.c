@@ -409,8 +409,10 @@ static void test_checkers_survive_random_bytes(void **state) {
         memcpy(exact, buf_text(&text), text.len);
         memset(exact + text.len, '7', 1);
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-            for (int c = 0; checker_name_at(c); c++)
+            for (int c = 0; checker_name_at(c); c++) {
+                if (strcmp(checker_name_at(c), "code") == 0) continue; /* runs programs */
                 score(checker_name_at(c), kinds[k].kind, kinds[k].gold, exact, text.len);
+            }
         mem_free(exact);
         buf_clear(&text);
     }

@@ -7,9 +7,9 @@ shim=$top/reward/python/hone_reward.py
 : "${CC:=cc}" "${CXX:=c++}"
 
 t "the C example builds" 0 '' "$CC" -O2 -Wall -Wextra -Werror -fPIC -shared \
-    -fvisibility=hidden -I "$top/reward" "$rewards/digits.c" -o digits.so
+    -fvisibility=hidden -iquote "$top/reward" "$rewards/digits.c" -o digits.so
 t "the C++ example builds" 0 '' "$CXX" -O2 -Wall -Wextra -Werror -fPIC -shared \
-    -fvisibility=hidden -I "$top/reward" "$rewards/reversed.cc" -o reversed.so
+    -fvisibility=hidden -iquote "$top/reward" "$rewards/reversed.cc" -o reversed.so
 t "the program in C builds" 0 '' "$CC" -O2 -Wall -Wextra -Werror "$rewards/brief.c" -o brief -lcjson
 python3 "$rewards/server.py" 0 >url.txt &
 server=$!

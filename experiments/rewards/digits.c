@@ -1,10 +1,10 @@
 /* experiments/rewards/digits.c: a reward as a shared object: the share of digits among the
  * completion's characters, at most `enough` of them.
  *
- *     cc -O2 -fPIC -shared -fvisibility=hidden -I reward experiments/rewards/digits.c -o digits.so
+ *     cc -O2 -fPIC -shared -fvisibility=hidden -iquote reward experiments/rewards/digits.c -o digits.so
  *     hone reward check ./digits.so
  */
-#include <hone_reward.h>
+#include "hone_reward.h"
 
 #include <stdio.h>
 #include <stdlib.h>

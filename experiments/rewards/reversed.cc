@@ -1,11 +1,11 @@
 /* experiments/rewards/reversed.cc: a reward as a shared object in C++: the share of the gold's
  * letters that stand in their place in the last <answer>.
  *
- *     c++ -O2 -fPIC -shared -fvisibility=hidden -I reward experiments/rewards/reversed.cc \
+ *     c++ -O2 -fPIC -shared -fvisibility=hidden -iquote reward experiments/rewards/reversed.cc \
  *         -o reversed.so
  *     hone reward check ./reversed.so
  */
-#include <hone_reward.h>
+#include "hone_reward.h"
 
 #include <algorithm>
 #include <cstdio>
