@@ -220,6 +220,12 @@ static bool read_other(struct math_work *w, const struct math_span *span,
     return read_side(w, span->s, span->n, a);
 }
 
+static bool same_words(struct math_work *w, const struct side *gold,
+                       const struct side *a) {
+    return gold->n < 2000 && a->n < 2000 &&
+           strcmp(math_words(w, gold->text, gold->n), math_words(w, a->text, a->n)) == 0;
+}
+
 /* The answer, read. Where no mark shows it and the whole is no answer: the last formula,
  * or what the last sentence says. */
 static bool read_answer(struct math_work *w, const struct math_span *span,
@@ -228,16 +234,19 @@ static bool read_answer(struct math_work *w, const struct math_span *span,
     bool read = span->n > 0 && read_side(w, span->s, span->n, a);
     bool text_gold = !gold->tree || gold->tree->kind == M_TEXT;
     bool said = strcmp(span->how, "\"answer is\"") == 0;
-    if ((!span->whole && !said) || (read && (a->tree || text_gold))) return read;
     struct math_span formula = {.how = ""};
     bool any = span->whole && math_extract_formula(span->s, span->n, &formula);
+    /* a text with a formula in it, and not as the gold is one */
+    bool prose = any && formula.n + 8 < span->n && !(read && same_words(w, gold, a));
+    if ((!span->whole && !said) || (read && (text_gold ? !prose : a->tree != NULL)))
+        return read;
     bool speaks = math_extract_said(span->s, span->n, &other);
     bool late = any && strcmp(formula.how, "the last formula") == 0 &&
                 !(speaks && other.s > formula.s + formula.n);
     if (late) read = read_other(w, &formula, a);
     if ((!read || !a->tree) && speaks) {
         read = read_other(w, &other, a);
-        if (read && a->tree && a->tree->kind == M_TEXT) a->tree = NULL;
+        if (read && !text_gold && a->tree && a->tree->kind == M_TEXT) a->tree = NULL;
     }
     if ((!read || !a->tree) && any && !late) read = read_other(w, &formula, a);
     return read;

@@ -20,9 +20,7 @@ bool parse_at_factor(const struct math_parser *p) {
     case TK_NUM:
         if (p->i > 0 && t[-1].type == TK_OP && t[-1].id == '!') return true;
         return p->i > 0 && t[-1].type == TK_CLOSE && t[-1].id != 's' && !t->space;
-    case TK_OPEN:
-        if (t->id == '(' && t[1].type == TK_TEXT) return false; /* 9 (apples) */
-        return t->id != '[' || t->match >= 0;
+    case TK_OPEN: return t->id != '[' || t->match >= 0;
     case TK_BAR: return p->bars == 0 && !p->in_set;
     case TK_NORM: return p->bars == 0;
     default: return false;
@@ -419,7 +417,7 @@ static struct math_node *overline(struct math_parser *p) {
     return t;
 }
 
-static struct math_node *primary(struct math_parser *p) {
+static struct math_node *primary_of(struct math_parser *p) {
     switch (parse_cur(p)->type) {
     case TK_NUM: return number(p);
     case TK_VAR: return variable(p);
@@ -439,6 +437,14 @@ static struct math_node *primary(struct math_parser *p) {
     case TK_EMPTY: p->i++; return math_new(p->w, M_SET, 0);
     default: return NULL;
     }
+}
+
+/* \sin\sin...: what nests without brackets does so through here. */
+static struct math_node *primary(struct math_parser *p) {
+    if (++p->primaries > MATH_MAX_DEPTH * 2) p->w->limit = true;
+    struct math_node *t = p->w->limit ? NULL : primary_of(p);
+    p->primaries--;
+    return t;
 }
 
 struct math_node *parse_script(struct math_parser *p) {

@@ -296,6 +296,7 @@ static bool has_vowel(const char *s, int n) {
 
 /* abc, xyz, ABC: letters in the order of the alphabet are a product, not a word. */
 static bool ascending(const char *s, int n) {
+    if (n > 5) return false; /* chimps */
     for (int k = 1; k < n; k++)
         if (s[k] <= s[k - 1]) return false;
     return true;
@@ -654,6 +655,37 @@ static void lex_dot(struct lexer *x) {
         push(x, TK_BAD, 0, from);
 }
 
+/* Is s[n], the inside of a bracket, what was counted, rather than a factor? */
+static bool is_counted(const char *s, int n) {
+    int letters = 0;
+    bool space = false;
+    for (int k = 0; k < n; k++) {
+        if (!is_letter(s[k]) && !strchr(" .-'", s[k])) return false;
+        letters += is_letter(s[k]);
+        space |= s[k] == ' ' && k > 0 && k + 1 < n;
+    }
+    bool acronym = n > 2 && s[n - 1] == 's' && isupper((unsigned char)s[n - 2]);
+    if (n == 1) return strchr("mgslh", s[0]) != NULL;
+    return letters > 1 && n < PHRASE_MAX / 2 &&
+           (space || acronym || math_unit_is_known(s, n) || (n > 2 && has_vowel(s, n)));
+}
+
+/* 9 (apples), just past the bracket: as 9 \text{ apples}, where nothing follows. */
+static bool lex_counted(struct lexer *x) {
+    const struct math_tok *before = last(x);
+    int from = x->i, to = from;
+    if (!before || before->type != TK_NUM || !isspace((unsigned char)x->s[from - 2]))
+        return false;
+    while (to < x->n && to < from + PHRASE_MAX && x->s[to] != ')') to++;
+    if (to == x->n || x->s[to] != ')' || !is_counted(x->s + from, to - from))
+        return false;
+    for (int k = to + 1; k < x->n; k++)
+        if (!strchr(" .$}\n", x->s[k])) return false;
+    push_text(x, "(", 1, from - 1);
+    lex_text(x, from, to);
+    return true;
+}
+
 static void lex_sign(struct lexer *x) {
     char c = peek(x, 0);
     int from = x->i;
@@ -661,6 +693,8 @@ static void lex_sign(struct lexer *x) {
     x->i++;
     switch (c) {
     case '(':
+        if (lex_counted(x)) break;
+        /* fall through */
     case '[':
     case '{': open_bracket(x, c, from); break;
     case ')': close_bracket(x, '(', from); break;

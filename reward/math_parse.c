@@ -227,18 +227,14 @@ static struct math_node *unit_after(struct math_parser *p, struct math_node *val
         p->i++;
         return degree ? NULL : with_unit(p, value, money_name(t->id));
     }
-    bool bracket =
-        t->type == TK_OPEN && t->id == '(' && t[1].type == TK_TEXT; /* 9 (apples) */
-    if (bracket) t++;
     if (t->type != TK_TEXT) return degree ? with_unit(p, value, "degree") : value;
-    p->i += 1 + bracket;
-    if (phrase_is(t, "base|in base") && !bracket) return based(p, value);
+    p->i++;
+    if (phrase_is(t, "base|in base")) return based(p, value);
     int power = unit_power(p);
     value = with_magnitude(p, value, t);
     const char *unit = power ? math_unit_canon(p->w, t->text, t->n, power) : NULL;
     unit = unit ? unit_per(p, unit) : NULL;
-    if (!unit || (bracket && !parse_is(p, TK_CLOSE, '('))) return NULL;
-    p->i += bracket;
+    if (!unit) return NULL;
     if (strcmp(unit, "am") == 0 || strcmp(unit, "pm") == 0)
         return time_of_day(p, value, unit);
     if (degree && strcmp(unit, "celsius") != 0 && strcmp(unit, "fahrenheit") != 0)

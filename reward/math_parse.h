@@ -24,11 +24,12 @@ struct math_parser {
     struct math_work *w;
     struct math_tok *tok;
     int i;
-    int depth;
-    int bars;    /* open | in this bracket */
-    bool in_set; /* in { }, where | and : separate a condition */
-    int bound_i; /* sums over i around here */
-    bool power;  /* of a variable: x^2_3 is x_3 squared, not to the power 2 in base 3 */
+    int depth;     /* of brackets and scripts */
+    int primaries; /* within primaries */
+    int bars;      /* open | in this bracket */
+    bool in_set;   /* in { }, where | and : separate a condition */
+    int bound_i;   /* sums over i around here */
+    bool power;    /* of a variable: x^2_3 is x_3 squared, not to the power 2 in base 3 */
 };
 
 enum { PREC_RATIO = 1, PREC_SET, PREC_SUM, PREC_PRODUCT, PREC_UNARY };

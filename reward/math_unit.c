@@ -174,9 +174,18 @@ static bool is_spoiler(const char *word) {
     return false;
 }
 
+/* Of these, what may be counted where a bracket says so: 9 (quarters). */
+static bool is_countable(const char *word) {
+    static const char *const words[] = {"times", "quarters", "halves", "thirds", NULL};
+    for (int k = 0; words[k]; k++)
+        if (strcmp(words[k], word) == 0) return true;
+    return false;
+}
+
 struct parsed {
     char known[96], label[200];
     int words, sign, next_power;
+    bool bracket; /* the phrase stood in one */
 };
 
 static void add_known(struct parsed *p, const struct unit *u, int power) {
@@ -205,7 +214,12 @@ static bool add_word(struct parsed *p, const char *word, bool final, int power) 
                                                                            : 0;
     bool suffix2 = strcmp(word, "squared") == 0, suffix3 = strcmp(word, "cubed") == 0;
     const struct unit *u = find(word);
-    if (is_spoiler(word) || ++p->words > 5) return false;
+    bool counted = p->bracket && is_countable(word);
+    if (strcmp(word, "(") == 0) {
+        p->bracket = true;
+        return true;
+    }
+    if ((is_spoiler(word) && !counted) || ++p->words > 5) return false;
     if (modifier) {
         p->next_power = modifier;
     } else if ((suffix2 || suffix3) && p->known[0]) {
@@ -228,6 +242,7 @@ static bool add_word(struct parsed *p, const char *word, bool final, int power) 
 const char *math_unit_canon(struct math_work *w, const char *phrase, int n, int power) {
     struct parsed p = {.sign = 1};
     char word[64];
+    p.bracket = n == 5 && memcmp(phrase, "times", 5) == 0;
     for (int i = 0; i < n;) {
         int k = 0;
         while (i < n && phrase[i] == ' ') i++;
