@@ -77,8 +77,9 @@ static enum math_verdict as_sets(struct math_work *w, const struct math_node *go
     return all;
 }
 
-/* A column as a tuple; NULL where t is no vector. */
+/* A column as a tuple; NULL where t is no vector, as the interval (2, \infty) is none. */
 static struct math_node *vector(struct math_work *w, struct math_node *t) {
+    if (math_has_const(t, 'o')) return NULL;
     if (t->kind == M_TUPLE) return t;
     if (t->kind != M_MATRIX || (t->cols != 1 && t->n != t->cols) || t->n < 2) return NULL;
     struct math_node *v = math_new(w, M_TUPLE, 0);
