@@ -214,6 +214,16 @@ static struct math_node *call(struct math_parser *p, struct math_node *var) {
     return t;
 }
 
+/* P(X = 1): a bracket with a relation in it is no factor. */
+static bool holds_relation(const struct math_parser *p) {
+    if (!parse_is(p, TK_OPEN, '(')) return false;
+    for (int j = p->i + 1; j < p->i + 24 && p->tok[j].type != TK_END; j++) {
+        if (p->tok[j].type == TK_REL) return true;
+        if (p->tok[j].type == TK_OPEN || p->tok[j].type == TK_CLOSE) return false;
+    }
+    return false;
+}
+
 static struct math_node *variable(struct math_parser *p) {
     const struct math_tok *t = parse_cur(p);
     struct math_node *v = t->type == TK_VAR && t->n == 1 ? based(p) : NULL;
@@ -230,7 +240,8 @@ static struct math_node *variable(struct math_parser *p) {
         v = math_name(p->w, M_VAR, name, n + 1);
         p->i++;
     }
-    bool function = v && strchr("fghFGH", v->name[0]) && !parse_cur(p)->space;
+    bool function =
+        v && !parse_cur(p)->space && (strchr("fghFGH", v->name[0]) || holds_relation(p));
     bool braced = parse_is(p, TK_OPEN, '{') && p->tok[p->i + 1].type == TK_OPEN &&
                   p->tok[p->i + 1].id == '(';
     return function && (braced || parse_is(p, TK_OPEN, '(')) ? call(p, v) : v;
@@ -412,6 +423,7 @@ static struct math_node *overline(struct math_parser *p) {
         of = math_name(p->w, M_VAR, name, (int)strlen(name));
         return parse_is_op(p, '_') ? with_subscript(p, of) : of;
     }
+    if (math_has_const(of, 'i')) return math_new1(p->w, M_FUN, F_CONJ, of);
     t = math_new1(p->w, M_CALL, 0, of);
     t->name = "overline";
     return t;

@@ -324,6 +324,7 @@ static enum math_value series(struct math_work *w, const struct math_node *t,
     if (n >= 30 || !math_small_int(w, t->kid[1], at->env, &low) ||
         !math_small_int(w, t->kid[2], at->env, &high))
         return VALUE_SKIP;
+    if (high < low - 1 && n) return VALUE_SKIP; /* to -5: whatever that means */
     if (high - low > 1000) return VALUE_LIMIT;
     for (int i = 0; i <= n; i++) {
         fmpq_init(inner.value[i]);

@@ -286,6 +286,7 @@ static void push_text(struct lexer *x, const char *s, int n, int from) {
     }
     t->n = before;
     x->space = false;
+    if (t->n == 8 && memcmp(t->text, "per cent", 8) == 0) t->type = TK_PERCENT;
 }
 
 static bool has_vowel(const char *s, int n) {
@@ -471,7 +472,8 @@ static void lex_text(struct lexer *x, int from, int to) {
 static bool only_words(const struct lexer *x, int from, int to) {
     int n = 0;
     for (int k = from; k < to; k++) {
-        if (!is_letter(x->s[k]) && !strchr(" .-", x->s[k])) return false;
+        bool per = x->s[k] == '/' && k > from && after_value(x);
+        if (!is_letter(x->s[k]) && !strchr(" .-", x->s[k]) && !per) return false;
         n += is_letter(x->s[k]);
     }
     return n > 1;
@@ -686,6 +688,25 @@ static bool lex_counted(struct lexer *x) {
     return true;
 }
 
+/* <1, 2, 3>, if that is all there is: a vector. */
+static bool lex_angle(struct lexer *x, char c, int from) {
+    bool opens = c == '<' && x->n_tok == 0, closes = c == '>' && x->n_open == 1 &&
+                                                     x->tok[0].type == TK_OPEN &&
+                                                     x->tok[0].id == 'a';
+    bool comma = false;
+    if (closes) close_bracket(x, 'a', from);
+    if (!opens) return closes;
+    int j = x->i;
+    for (; j < x->n && j < x->i + LOOK_AHEAD && !strchr("<>=", x->s[j]); j++)
+        comma |= x->s[j] == ',';
+    if (!comma || j >= x->n || x->s[j] != '>') return false;
+    while (++j < x->n && strchr(" .$", x->s[j])) {
+    }
+    if (j < x->n) return false;
+    open_bracket(x, 'a', from);
+    return true;
+}
+
 static void lex_sign(struct lexer *x) {
     char c = peek(x, 0);
     int from = x->i;
@@ -700,9 +721,11 @@ static void lex_sign(struct lexer *x) {
     case ')': close_bracket(x, '(', from); break;
     case ']': close_bracket(x, '[', from); break;
     case '}': close_bracket(x, '{', from); break;
-    case '=':
     case '<':
-    case '>': push(x, TK_REL, c, from); break;
+    case '>':
+        if (lex_angle(x, c, from)) break;
+        /* fall through */
+    case '=': push(x, TK_REL, c, from); break;
     case '|': push(x, TK_BAR, 0, from); break;
     case '%': push(x, TK_PERCENT, 0, from); break;
     case '+':
@@ -759,6 +782,7 @@ bool math_lex(struct math_work *w, const char *s, size_t n, struct math_tokens *
     x.odd_dollars = dollars % 2;
     lex_until(&x, x.n);
     x.space = false;
+    while (x.n_tok && last(&x)->type == TK_ROW) x.n_tok--; /* 5\\ */
     bool ok = !w->limit;
     drop_doubled(&x);
     push(&x, TK_END, 0, x.i);

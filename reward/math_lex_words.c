@@ -273,7 +273,7 @@ static const char fonts[] =
     "mathrm mathbf mathit mathsf mathtt mathcal mathscr boldsymbol bm operatorname rm bf "
     "it "
     "vec hat tilde widehat underline boxed fbox mathbb mathfrak bold overrightarrow pmb "
-    "variable";
+    "variable ensuremath";
 static const char nothing[] =
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle "
     "quad qquad "

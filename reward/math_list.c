@@ -131,6 +131,13 @@ static enum math_verdict bare_for_ordered(struct math_work *w,
     return math_in_order(w, gold, answer);
 }
 
+/* (1, 2) of {(1, 2)}, where the other is a tuple; NULL elsewhere. */
+static struct math_node *single_of(const struct math_node *set,
+                                   const struct math_node *other) {
+    bool point = set->kind == M_SET && set->n == 1 && other->kind == M_TUPLE;
+    return point && set->kid[0]->kind == M_TUPLE ? set->kid[0] : NULL;
+}
+
 static bool are_points(const struct math_node *t) {
     for (int i = 0; i < t->n; i++)
         if (t->kid[i]->kind != M_TUPLE) return false;
@@ -153,6 +160,10 @@ enum math_verdict math_collections_equal(struct math_work *w, struct math_node *
         return single == gold ? math_equal(w, gold->kid[0], answer)
                               : math_equal(w, gold, answer->kid[0]);
     }
+    struct math_node *one = single_of(gold, answer);
+    if (one && w->o->drop_brackets) return math_equal(w, one, answer);
+    one = single_of(answer, gold);
+    if (one && w->o->drop_brackets) return math_equal(w, gold, one);
     if (g_list && a_list) {
         if (w->o->list_order && gold->kind == M_LIST)
             return math_in_order(w, gold, answer);

@@ -29,9 +29,10 @@ static bool terminates(const fmpq_t x) {
     return yes;
 }
 
-/* |exact - d| below half of the last place of d? */
+/* |exact - d| below half of the last place of d, or with `loose` below all of it? A
+ * number of 15 digits and more may be a double, off by its last bit. */
 static bool within(struct math_work *w, struct math_node *exact,
-                   const struct math_number *d, bool negative) {
+                   const struct math_number *d, bool negative, bool loose) {
     acb_t x;
     arb_t half;
     fmpq_t value;
@@ -49,9 +50,15 @@ static bool within(struct math_work *w, struct math_node *exact,
         arb_abs(acb_realref(x), acb_realref(x));
         arb_set_ui(half, 10);
         arb_pow_ui(half, half, (ulong)d->decimals, at.prec);
-        arb_mul_2exp_si(half, half, 1);
+        if (!loose) arb_mul_2exp_si(half, half, 1);
         arb_inv(half, half, at.prec);
         close = arb_lt(acb_realref(x), half);
+        if (!close && d->digits >= 15) {
+            arb_set_fmpq(half, value, at.prec);
+            arb_abs(half, half);
+            arb_mul_2exp_si(half, half, -52);
+            close = arb_lt(acb_realref(x), half);
+        }
     }
     acb_clear(x);
     arb_clear(half);
@@ -73,13 +80,15 @@ static int digits_needed(struct math_work *w, const struct math_node *t, int of_
     return !inexact ? 0 : v == VALUE_OK ? of_fraction : otherwise;
 }
 
-/* d is the correct rounding of `exact`, to `digits` significant ones at least. */
+/* d is the correct rounding of `exact`, to `digits` significant ones at least; one that
+ * is longer than an irrational needs may be cut off instead. */
 static bool is_rounding(struct math_work *w, struct math_node *exact,
                         const struct math_node *decimals, int digits) {
     bool negative;
     const struct math_number *d = decimal(decimals, &negative);
     return digits > 0 && d && d->digits >= digits && d->decimals <= 1000 &&
-           within(w, exact, d, negative);
+           within(w, exact, d, negative,
+                  d->digits > digits && d->digits > w->o->rounding);
 }
 
 static enum math_verdict plain(struct math_work *w, struct math_node *gold,

@@ -211,7 +211,7 @@ static void set_point(struct math_env *env, int k) {
     for (int i = 0; i < env->n; i++) {
         long p = primes[i % 24], num = p * (3 + 2 * k) + 5 * k + 1,
              den = 8 + k + 3 * (i % 5);
-        if (k == 2 || k == 3) {
+        if (k == 2 || k == 3 || k == 9) {
             num = 2 + (i * 5 + k * 3) % 11;
             den = 1;
         } else if (k == 4 || k == 5 || k == 8) {
