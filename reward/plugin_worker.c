@@ -4,8 +4,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 #include "reward/hone_reward.h"
 #include "reward/plugin_wire.h"
 
-enum { CANARY = 0xa5 };
+enum { CANARY = 0xa5, GROWN_BYTES = 64, N_SIGNALS = 32 };
 
 /* n bytes that end where a page without access begins; before them CANARY. */
 struct guarded {
@@ -30,15 +32,18 @@ struct worker {
     const struct hone_reward_plugin *plugin;
     void *instance;
     bool created, strict;
+    size_t extra; /* bytes that structs are longer than they are here */
     pthread_t thread;
-    struct hone_reward_host host;
+    struct guarded host_memory;
+    struct hone_reward_host *host;
     char error[256];
+    const char *misuse; /* of a host function; NULL: none */
+    struct sigaction action[N_SIGNALS]; /* before the plug-in was loaded */
     FILE *in, *out;
     struct buf reply;
     /* of the request at hand, [n] each */
-    struct guarded *result, *text;
+    struct guarded *result, *text, *ids, *sample, group;
     struct hone_reward_result **results;
-    struct hone_reward_sample *sample;
     const struct hone_reward_sample **samples;
     int n;
 };
@@ -66,6 +71,26 @@ static bool guarded_intact(const struct guarded *g) {
     return true;
 }
 
+/* A struct of n bytes and of those that a later hone would have added. */
+static void *guarded_struct(struct guarded *g, size_t n) {
+    guarded_new(g, n + worker.extra);
+    memset(g->data, 0, n);
+    memset(g->data + n, CANARY, worker.extra);
+    return g->data;
+}
+
+static bool extra_intact(const struct guarded *g) {
+    for (size_t i = g->n - worker.extra; i < g->n; i++)
+        if (g->data[i] != CANARY) return false;
+    return true;
+}
+
+/* The plug-in may read it, and no more. */
+static void guarded_seal(struct guarded *g) {
+    if (worker.strict)
+        CHECK(mprotect(g->map, g->n_map - (size_t)sysconf(_SC_PAGESIZE), PROT_READ) == 0);
+}
+
 static void guarded_free(struct guarded *g) {
     if (g->map) munmap(g->map, g->n_map);
     *g = (struct guarded){0};
@@ -80,14 +105,14 @@ static void host_log(const struct hone_reward_host *host, int severity, const ch
             severity >= 0 && severity <= 2 ? names[severity] : "", text);
 }
 
-static void host_set_error(const struct hone_reward_host *host, const char *text) {
-    (void)host;
-    snprintf(worker.error, sizeof worker.error, "%s", text);
-}
-
 static int is_worker(const struct hone_reward_host *host) {
     (void)host;
     return pthread_equal(pthread_self(), worker.thread) != 0;
+}
+
+static void host_set_error(const struct hone_reward_host *host, const char *text) {
+    if (!is_worker(host)) worker.misuse = "it called set_error on a thread of its own";
+    snprintf(worker.error, sizeof worker.error, "%s", text);
 }
 
 static const struct hone_reward_thread_check thread_check = {
@@ -96,6 +121,40 @@ static const struct hone_reward_thread_check thread_check = {
 static const void *host_extension(const struct hone_reward_host *host, const char *id) {
     (void)host;
     return strcmp(id, "hone.thread-check/1") == 0 ? &thread_check : NULL;
+}
+
+static void make_host(const char *version) {
+    worker.host = guarded_struct(&worker.host_memory, sizeof *worker.host);
+    *worker.host = (struct hone_reward_host){
+        .size = (uint32_t)(sizeof *worker.host + worker.extra),
+        .abi_major = HONE_REWARD_ABI_MAJOR,
+        .abi_minor = HONE_REWARD_ABI_MINOR + (worker.extra > 0),
+        .version = version,
+        .log = host_log,
+        .set_error = host_set_error,
+        .extension = host_extension};
+    guarded_seal(&worker.host_memory);
+}
+
+/* ---- what a plug-in leaves alone ------------------------------------------------- */
+
+static void remember_process(void) {
+    for (int s = 1; s < N_SIGNALS; s++) sigaction(s, NULL, &worker.action[s]);
+}
+
+/* NULL, or what it did to the process. */
+static const char *process_flaw(void) {
+    static char why[64];
+    if (!worker.strict) return NULL;
+    for (int s = 1; s < N_SIGNALS; s++) {
+        struct sigaction now;
+        if (sigaction(s, NULL, &now) != 0 || now.sa_handler == worker.action[s].sa_handler)
+            continue;
+        snprintf(why, sizeof why, "it changed what signal %d (%s) does", s, strsignal(s));
+        return why;
+    }
+    if (strcmp(localeconv()->decimal_point, ".") != 0) return "it changed how numbers are written";
+    return worker.misuse;
 }
 
 /* ---- loading ------------------------------------------------------------------- */
@@ -144,32 +203,37 @@ static void free_group(void) {
     for (int i = 0; i < worker.n; i++) {
         guarded_free(&worker.result[i]);
         guarded_free(&worker.text[i]);
-        mem_free((void *)worker.sample[i].ids);
+        guarded_free(&worker.ids[i]);
+        guarded_free(&worker.sample[i]);
     }
+    guarded_free(&worker.group);
     mem_free(worker.result);
     mem_free(worker.text);
-    mem_free(worker.results);
+    mem_free(worker.ids);
     mem_free(worker.sample);
+    mem_free(worker.results);
     mem_free(worker.samples);
     worker.n = 0;
 }
 
 static int make_sample(const struct wire_request *r, int i, struct buf *text, struct err *err) {
-    struct hone_reward_sample *s = &worker.sample[i];
     int n_ids = wire_sample_ids(r, i);
-    int32_t *ids = mem_new((size_t)n_ids, sizeof *ids);
-    s->size = sizeof *s;
-    s->n_ids = (uint32_t)n_ids;
-    s->ids = ids;
+    guarded_new(&worker.ids[i], (size_t)n_ids * sizeof(int32_t));
+    int32_t *ids = (void *)worker.ids[i].data;
     if (wire_sample(r, i, text, ids, err) != 0) return -1;
     guarded_new(&worker.text[i], text->len + !worker.strict);
     memcpy(worker.text[i].data, buf_text(text), text->len);
-    s->text = (struct hone_reward_text){(const char *)worker.text[i].data, text->len};
+    struct hone_reward_sample *s = guarded_struct(&worker.sample[i], sizeof *s);
+    *s = (struct hone_reward_sample){
+        .size = (uint32_t)(sizeof *s + worker.extra), .n_ids = (uint32_t)n_ids, .ids = ids,
+        .text = {(const char *)worker.text[i].data, text->len}};
     worker.samples[i] = s;
-    guarded_new(&worker.result[i], sizeof(struct hone_reward_result));
-    worker.results[i] = (void *)worker.result[i].data;
-    memset(worker.results[i], 0, sizeof *worker.results[i]);
-    worker.results[i]->size = sizeof *worker.results[i];
+    struct hone_reward_result *result = guarded_struct(&worker.result[i], sizeof *result);
+    result->size = (uint32_t)(sizeof *result + worker.extra);
+    worker.results[i] = result;
+    guarded_seal(&worker.ids[i]);
+    guarded_seal(&worker.text[i]);
+    guarded_seal(&worker.sample[i]);
     return 0;
 }
 
@@ -179,6 +243,7 @@ static int make_group(const struct wire_request *r, struct err *err) {
     int rc = 0;
     worker.result = mem_new(n, sizeof *worker.result);
     worker.text = mem_new(n, sizeof *worker.text);
+    worker.ids = mem_new(n, sizeof *worker.ids);
     worker.results = mem_new(n, sizeof *worker.results);
     worker.sample = mem_new(n, sizeof *worker.sample);
     worker.samples = mem_new(n, sizeof *worker.samples);
@@ -201,7 +266,8 @@ static const char *read_result(const struct guarded *g, struct verdict *v, doubl
         [HONE_REWARD_NOT_SCORABLE] = VERDICT_NOT_SCORABLE};
     const struct hone_reward_result *r = (const void *)g->data;
     *value = 0;
-    if (!guarded_intact(g) || r->size != sizeof *r) return "it wrote before its result";
+    if (!guarded_intact(g) || r->size != g->n) return "it wrote before its result";
+    if (!extra_intact(g)) return "it wrote past its result";
     if (r->status == HONE_REWARD_UNSET) return "it left the sample without a verdict";
     if (r->status > HONE_REWARD_NOT_SCORABLE) return "it left an unknown status";
     size_t n = strnlen(r->reason, sizeof r->reason);
@@ -237,17 +303,21 @@ static int score(const struct wire_request *r, struct err *err) {
     char *columns = cJSON_PrintUnformatted(json_find(r->problem, "columns"));
     int rc = make_group(r, err);
     if (rc == 0) {
-        struct hone_reward_group g = {
-            .size = sizeof g, .n = (uint32_t)r->n,
+        struct hone_reward_group *g = guarded_struct(&worker.group, sizeof *g);
+        *g = (struct hone_reward_group){
+            .size = (uint32_t)(sizeof *g + worker.extra), .n = (uint32_t)r->n,
             .kind = text_of(cJSON_GetStringValue(json_find(r->problem, "kind"))),
             .prompt = text_of(cJSON_GetStringValue(json_find(r->problem, "prompt"))),
             .gold = text_of(cJSON_GetStringValue(json_find(r->problem, "gold"))),
             .columns = text_of(columns ? columns : "{}"), .sample = worker.samples,
             .result = worker.results, .max_tokens = (uint32_t)r->max_tokens,
             .step = (uint32_t)r->step, .max_steps = (uint32_t)r->max_steps};
+        guarded_seal(&worker.group);
         snprintf(worker.error, sizeof worker.error, "%s", "its score function failed");
-        if (p->score(worker.instance, &g) == 0) answer_group(r);
-        else wire_write_error(&worker.reply, r->id, worker.error);
+        int failed = p->score(worker.instance, g);
+        const char *flaw = process_flaw();
+        if (failed || flaw) wire_write_error(&worker.reply, r->id, flaw ? flaw : worker.error);
+        else answer_group(r);
     }
     cJSON_free(columns);
     free_group();
@@ -264,9 +334,10 @@ static int hello(const struct wire_request *r, struct err *err) {
     int rc = 0;
     if (!worker.created) {
         snprintf(worker.error, sizeof worker.error, "%s", "its create function failed");
-        worker.instance = p->create(&worker.host, text, strlen(text));
+        worker.instance = p->create(worker.host, text, strlen(text));
         worker.created = worker.instance != NULL;
-        if (!worker.created) rc = err_set(err, EX_UNAVAILABLE, "%s", worker.error);
+        const char *flaw = worker.created ? process_flaw() : worker.error;
+        if (flaw) rc = err_set(err, EX_UNAVAILABLE, "%s", flaw);
     }
     snprintf(h.name, sizeof h.name, "%s", p->name);
     snprintf(h.version, sizeof h.version, "%s", p->version);
@@ -307,18 +378,17 @@ static int take_streams(struct err *err) {
     return worker.in && worker.out ? 0 : err_errno(err, EX_OSERR, "open the streams");
 }
 
-int plugin_worker_run(const char *path, const char *version, bool strict, struct err *err) {
+int plugin_worker_run(const struct plugin_worker_config *config, struct err *err) {
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;
-    worker = (struct worker){.strict = strict, .thread = pthread_self()};
+    worker = (struct worker){.strict = config->strict, .thread = pthread_self()};
+    worker.extra = config->grown ? GROWN_BYTES : 0;
     worker.reply.max = (size_t)64 << 20;
-    worker.host = (struct hone_reward_host){
-        .size = sizeof worker.host, .abi_major = HONE_REWARD_ABI_MAJOR,
-        .abi_minor = HONE_REWARD_ABI_MINOR, .version = version, .log = host_log,
-        .set_error = host_set_error, .extension = host_extension};
+    make_host(config->version);
+    remember_process();
     if (take_streams(err) != 0) return -1;
-    int rc = load(path, err);
+    int rc = load(config->path, err);
     while (rc == 0 && (n = getline(&line, &cap, worker.in)) > 0)
         if (answer(line, (size_t)n, err) != 0) rc = -1;
     if (rc != 0 && !worker.plugin) { /* the first request gets the reason */
@@ -328,6 +398,7 @@ int plugin_worker_run(const char *path, const char *version, bool strict, struct
             fwrite(worker.reply.data, 1, worker.reply.len, worker.out);
     }
     if (worker.created && worker.plugin->destroy) worker.plugin->destroy(worker.instance);
+    guarded_free(&worker.host_memory);
     buf_clear(&worker.reply);
     fclose(worker.in);
     fclose(worker.out);

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,27 @@ static void hang(void) {
     signal(SIGTERM, SIG_IGN);
     if (fork() >= 0)
         for (;;) pause();
+}
+
+static void *complain(void *unused) {
+    (void)unused;
+    host->set_error(host, "from another thread");
+    return NULL;
+}
+
+/* What only `hone reward check` sees: a rule broken that costs a run nothing yet. */
+static void break_rule(const struct hone_reward_group *g) {
+    pthread_t thread;
+    if (strcmp(fault, "signal") == 0) signal(SIGINT, SIG_IGN);
+    if (strcmp(fault, "thread") == 0 && pthread_create(&thread, NULL, complain, NULL) == 0)
+        pthread_join(thread, NULL);
+    if (strcmp(fault, "text") == 0) *(char *)(uintptr_t)g->sample[0]->text.data = 'x';
+    if (strcmp(fault, "ids") == 0) *(int32_t *)(uintptr_t)g->sample[0]->ids = 1;
+    /* samples as an array, which they are only until they grow */
+    if (strcmp(fault, "array") == 0)
+        g->result[0]->score = g->sample[0][1].size == sizeof **g->sample ? 0 : 1;
+    if (strcmp(fault, "size") == 0 && g->size != sizeof *g) abort();
+    if (strcmp(fault, "wipe") == 0) memset(g->result[0], 0, g->result[0]->size);
 }
 
 static void past_end(struct hone_reward_result *r, size_t from, size_t n) {
@@ -73,6 +95,7 @@ static int score(void *instance, const struct hone_reward_group *g) {
     printf("a plug-in may print, {\"id\":1,\"results\":[]}\n"); /* and it is no answer */
     fflush(stdout);
     if (now && fail_group(g->result[0]) != 0) return -1;
+    break_rule(g);
     for (uint32_t i = 0; i < g->n; i++) {
         g->result[i]->status = HONE_REWARD_OK;
         g->result[i]->score = g->sample[i]->n_ids % 2;
