@@ -1,6 +1,6 @@
 /* reward/plugin_wire.h: what hone and a plug-in say to each other. Inside reward/ only.
  *
- * One JSON object a line (or an HTTP body) each way; docs/rewards.md has the protocol:
+ * One JSON object a line (or an HTTP body) each way; docs/write-a-reward.md has the protocol:
  *
  *   {"hone_reward": 1, "type": "hello", "options": {...}}
  *   {"hone_reward": 1, "name": "mine", "version": "3", "deterministic": true}

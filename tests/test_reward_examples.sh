@@ -24,7 +24,7 @@ done
 run() {
     local name=$1
     shift
-    "$HONE" train "$rewards/experiment.json" --out "$name" --threads 2 \
+    "$HONE" train "$rewards/experiment.json" --out "$name" --threads 1 \
         --set coldstart.max_steps=30 --set grpo.max_steps=2 --set 'problems.eval=""' \
         --set "reward.checkers=[{\"checker\":\"answer\"}$(printf ',%s' "$@")]" || return
     sqlite3 "$name/run.db" "
