@@ -62,9 +62,17 @@ LIB_OBJ := $(SRC:%.c=$(OUT)/%.o) $(foreach i,$(ISAS),$(KERNELS:%.c=$(OUT)/%.$(i)
 CLI_OBJ := $(filter-out $(OUT)/cli/main.o,$(CLI:%.c=$(OUT)/%.o))
 TEST_BIN := $(TESTS:%.c=$(OUT)/%)
 
-all: hone
+all: hone hone_sqlite.so
 hone: $(OUT)/hone
 	@cmp -s $< $@ || cp -f $< $@
+hone_sqlite.so: $(OUT)/hone_sqlite.so
+	@cmp -s $< $@ || cp -f $< $@
+
+# Loaded by a sqlite3 without sanitizers, whatever MODE is.
+$(OUT)/hone_sqlite.so: db/ext/episode_tokens.c Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  LD  $@")
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -g -fPIC -shared $(shell pkg-config --cflags sqlite3) $(CFLAGS) $< -o $@
 
 $(OUT)/hone: $(OUT)/cli/main.o $(OUT)/libcli.a $(OUT)/libhone.a
 	$(if $(Q),@echo "  LD  $@")
@@ -101,7 +109,7 @@ $(OUT)/reward/zygote.o: reward/zygote.py
 $(OUT)/cli/version.o: $(wildcard .git/logs/HEAD)
 $(OUT)/cli/version.o: CFLAGS_ALL += -DHONE_VERSION='"$(VERSION)"' -DHONE_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null)"'
 
-tests: $(TEST_BIN) $(OUT)/hone
+tests: $(TEST_BIN) $(OUT)/hone $(OUT)/hone_sqlite.so
 check: tests
 	@tests/run.sh $(OUT) "$(T)"
 asan:
@@ -132,16 +140,17 @@ bench: hone
 quickstart: hone
 	./hone train experiments/quickstart/experiment.json --out runs/quickstart --overwrite
 
-install: hone
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include share/hone/python share/doc/hone)
+install: hone hone_sqlite.so
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/hone include share/hone/python share/doc/hone)
 	install -m 755 hone reward/python/hone-reward-py $(DESTDIR)$(PREFIX)/bin
 	install -m 644 reward/hone_reward.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 reward/python/hone_reward.py $(DESTDIR)$(PREFIX)/share/hone/python
+	install -m 644 hone_sqlite.so $(DESTDIR)$(PREFIX)/lib/hone/hone_sqlite.so
 	cp -R experiments $(DESTDIR)$(PREFIX)/share/hone/
 	cp -R LICENSE $(wildcard README.md docs) $(DESTDIR)$(PREFIX)/share/doc/hone/
 
 clean:
-	rm -rf build hone
+	rm -rf build hone hone_sqlite.so
 
 .PHONY: torture faults fuzz fuzz-targets
 .PHONY: all hone tests check asan lint bench quickstart install clean

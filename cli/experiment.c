@@ -339,12 +339,20 @@ static int read_stages(struct experiment *x, const cJSON *tree, const char *wher
     return 0;
 }
 
+/* The backward overwrites what it computes again, the experts of a layer with it. */
+static int check_record(const struct experiment *x, const char *where, struct err *err) {
+    char place[JSON_WHERE_BYTES];
+    if (!x->record.experts || !x->gradient_checkpointing) return 0;
+    return err_set(err, EX_CONFIG, "%s.experts: needs gradient_checkpointing false",
+                   json_where(place, where, "record"));
+}
+
 /* ---- the whole ----------------------------------------------------------------- */
 
 static int read_tree(struct experiment *x, const cJSON *tree, const char *where,
                      struct err *err) {
     memset(x, 0, sizeof *x);
-    for (enum section_id id = SECTION_TOP; id <= SECTION_CHECKPOINT; id++)
+    for (enum section_id id = SECTION_TOP; id <= SECTION_RECORD; id++)
         if (id != SECTION_CHECKERS) experiment_defaults(id, x, false);
     if (check_keys(SECTION_TOP, tree, where, err) != 0) return -1;
     if (experiment_read_section(SECTION_TOP, x, tree, where, err) != 0) return -1;
@@ -355,6 +363,8 @@ static int read_tree(struct experiment *x, const cJSON *tree, const char *where,
     if (read_stop(x, tree, where, err) != 0) return -1;
     if (read_section(SECTION_EVAL, x, tree, where, err) != 0) return -1;
     if (read_section(SECTION_CHECKPOINT, x, tree, where, err) != 0) return -1;
+    if (read_section(SECTION_RECORD, x, tree, where, err) != 0) return -1;
+    if (check_record(x, where, err) != 0) return -1;
     return read_stages(x, tree, where, err);
 }
 
@@ -452,6 +462,7 @@ void experiment_print(const struct experiment *x, struct buf *out) {
         cJSON_AddItemToArray(list, cJSON_CreateString(x->stop[i]));
     print_section(SECTION_EVAL, x, tree);
     print_section(SECTION_CHECKPOINT, x, tree);
+    print_section(SECTION_RECORD, x, tree);
     list = cJSON_AddArrayToObject(tree, "stages");
     for (int i = 0; i < x->n_stages; i++) {
         cJSON *stage = cJSON_CreateObject();

@@ -104,6 +104,10 @@ struct experiment {
         int keep_every;       /* and those of every Nth step of the run; 0: none */
         int commit_prompts;   /* groups drawn and committed together; 0: chosen */
     } checkpoint;
+    struct {
+        bool entropy; /* of each token's distribution */
+        bool experts; /* that each token was routed to */
+    } record; /* beside the episodes; moves no weight */
     struct experiment_stage stage[EXPERIMENT_MAX_STAGES];
     int n_stages;
 };

@@ -136,7 +136,7 @@ static const struct field *path_field(const struct path *p, const cJSON *tree) {
         if (p->n != 4 || !is_index(p, 2) || !p->part[3].key) return NULL;
         return experiment_field(SECTION_CHECKERS, p->part[3].key);
     }
-    for (enum section_id id = SECTION_MODEL; id <= SECTION_CHECKPOINT; id++)
+    for (enum section_id id = SECTION_MODEL; id <= SECTION_RECORD; id++)
         if (p->n == 2 && p->part[1].key && is_key(p, 0, experiment_section[id].name))
             return experiment_field(id, p->part[1].key);
     return NULL;
@@ -161,7 +161,7 @@ static int list_candidates(struct arena *arena, const cJSON *tree, const char *p
     int n = 0, k = 0;
     const cJSON *stage;
     add_candidates(arena, list, &n, "", SECTION_TOP);
-    for (enum section_id id = SECTION_MODEL; id <= SECTION_CHECKPOINT; id++)
+    for (enum section_id id = SECTION_MODEL; id <= SECTION_RECORD; id++)
         if (id != SECTION_CHECKERS)
             add_candidates(arena, list, &n, experiment_section[id].name, id);
     cJSON_ArrayForEach(stage, json_find(tree, "stages")) {

@@ -109,6 +109,13 @@ static const struct field CHECKPOINT[] = {
      "0", .help = "prompts of a step drawn and committed together; 0: chosen"},
 };
 
+static const struct field RECORD[] = {
+    {"entropy", FIELD_BOOL, AT(experiment, record.entropy), .def = "false",
+     .help = "keep the entropy of each token's distribution"},
+    {"experts", FIELD_BOOL, AT(experiment, record.experts), .def = "false",
+     .help = "keep the experts that each token was routed to"},
+};
+
 static const struct field STAGE[] = {
     {"type", FIELD_ENUM, AT(experiment_stage, type), .names = STAGE_TYPES,
      .help = "sft imitates the teacher's traces, grpo learns from rewards"},
@@ -193,6 +200,7 @@ const struct section experiment_section[N_SECTIONS] = {
                           "what is summed; [{\"checker\": \"answer\"}]", ROWS(CHECKERS)},
     [SECTION_EVAL] = {"eval", "when and how to evaluate", ROWS(EVAL)},
     [SECTION_CHECKPOINT] = {"checkpoint", "when to save", ROWS(CHECKPOINT)},
+    [SECTION_RECORD] = {"record", "more of each token, in grpo stages", ROWS(RECORD)},
     [SECTION_STAGE] = {"stages[]", "one after the other; keys of every type",
                        ROWS(STAGE)},
     [SECTION_SFT] = {"stages[]", "of type sft only", ROWS(SFT)},
@@ -208,7 +216,7 @@ const struct field *experiment_field(enum section_id id, const char *key) {
 
 const char *experiment_extra_key(enum section_id id, int i) {
     static const char *const top[] = {"model", "problems",   "reward", "stop",
-                                      "eval",  "checkpoint", "stages"};
+                                      "eval",  "checkpoint", "record", "stages"};
     if (id == SECTION_TOP) return i < COUNT(top) ? top[i] : NULL;
     if (id == SECTION_MODEL && i == 0) return "config";
     if (id == SECTION_REWARD && i == 0) return "checkers";

@@ -52,7 +52,7 @@ int reapply_step(struct run *r, int step, struct err *err) {
         return other_weights(r, step, "would start from", row.weights_before, err);
     if (row.stage - 1 != r->stage) run_begin_stage(r, row.stage - 1);
     if (learn_again(r, &r->x.stage[r->stage], &row, err) != 0) return -1;
-    r->n_metrics = 0;
+    r->n_metrics = r->n_details = 0;
     update_expert_load_reset(r->update);
     r->hash = weights_hash(&r->e.w);
     if (r->hash != row.weights_after)

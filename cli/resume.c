@@ -20,7 +20,8 @@ struct comparison {
 /* Settings that move no weight and draw no token. */
 static bool is_safe(const char *key) {
     static const char *const prefix[] = {"name", "description", "reward.max_failure_rate",
-                                         "reward.sandbox", "eval.", "checkpoint.", "gradient_checkpointing"};
+                                         "reward.sandbox", "eval.", "checkpoint.", "record.",
+                                         "gradient_checkpointing"};
     for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++) {
         size_t n = strlen(prefix[i]);
         if (strncmp(key, prefix[i], n) == 0 && (key[n] == 0 || prefix[i][n - 1] == '.'))

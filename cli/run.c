@@ -163,9 +163,18 @@ static int make_rollout(struct run *r, struct err *err) {
     return 0;
 }
 
+/* An expert is recorded as one byte. */
+static int check_record(const struct run *r, struct err *err) {
+    int n = r->e.w.cfg.n_routed_experts;
+    if (!r->x.record.experts || (n > 0 && n <= 256)) return 0;
+    return n == 0 ? err_set(err, EX_CONFIG, "record.experts: the policy has no experts")
+                  : err_set(err, EX_CONFIG, "record.experts: the policy has %d, at most 256 can "
+                            "be recorded", n);
+}
+
 static int make_update(struct run *r, struct err *err) {
     int rows = 0;
-    if (find_max_rows(r, &rows, err) != 0) return -1;
+    if (find_max_rows(r, &rows, err) != 0 || check_record(r, err) != 0) return -1;
     r->update = update_new(&r->e.m, rows, r->e.n_threads);
     optimizer_init(&r->opt, &r->e.w);
     return 0;

@@ -68,6 +68,8 @@ struct run {
     int first_step; /* steps done when this start began to make new ones */
     struct db_metric metric[RUN_MAX_METRICS];
     int n_metrics;
+    struct db_detail *detail; /* [n_details] of the step, in the arena */
+    int n_details;
     long gen_tokens; /* sampled in GRPO stages */
     double gen_s, step_s;
 };

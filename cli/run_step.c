@@ -128,8 +128,9 @@ int run_end_step(struct run *r, struct db_step *row, const char *refusal, double
     row->weights_after = r->hash;
     row->refusal = refusal;
     row->wall_s = wall_s;
-    if (db_finish_step(r->db, row, r->metric, r->n_metrics, err) != 0) return -1;
-    r->n_metrics = 0;
+    if (db_finish_step(r->db, row, r->metric, r->n_metrics, r->detail, r->n_details, err) != 0)
+        return -1;
+    r->n_metrics = r->n_details = 0;
     r->step++;
     r->step_s += wall_s;
     if (refusal) progress_note(&r->progress, "step %d refused: %s", row->step, refusal);

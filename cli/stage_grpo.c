@@ -286,6 +286,30 @@ static struct update_seq *make_batch(struct run *r, const struct experiment_stag
     return seq;
 }
 
+/* Places for what the experiment wants of each token; the first pass of the update fills them.
+ * The experts' first byte says how many of them a layer has. */
+static void keep_details(struct run *r, const struct harvest *h, struct update_seq *seq) {
+    size_t n_experts = update_experts(r->update);
+    r->detail = arena_new(&r->arena, (size_t)h->n, sizeof *r->detail);
+    r->n_details = h->n;
+    for (int k = 0; k < h->n; k++) {
+        struct db_detail *d = &r->detail[k];
+        size_t n = (size_t)h->trace[k].n;
+        *d = (struct db_detail){.episode_id = h->episode[k]};
+        if (r->x.record.entropy) {
+            d->entropies = seq[k].entropy = arena_new(&r->arena, n, sizeof(float));
+            d->n_entropies = n;
+        }
+        if (r->x.record.experts) {
+            uint8_t *blob = arena_new(&r->arena, 1 + n * n_experts, 1);
+            blob[0] = (uint8_t)r->e.w.cfg.num_experts_per_tok;
+            seq[k].experts = blob + 1;
+            d->experts = blob;
+            d->n_experts = 1 + n * n_experts;
+        }
+    }
+}
+
 static void reference_logps(struct run *r, struct harvest *h, const struct update_config *uc,
                             struct update_seq *seq) {
     struct update_config c = *uc;
@@ -326,8 +350,13 @@ const char *harvest_learn(struct run *r, const struct experiment_stage *s, struc
         reference_logps(r, h, &uc, seq);
         run_metric(r, "timing_s/ref", progress_now() - start);
     }
+    if (r->x.record.entropy || r->x.record.experts) keep_details(r, h, seq);
     for (int it = 0; it < s->num_iterations && !refusal; it++) {
         struct update_stats now;
+        for (int k = 0; k < h->n && it == 1; k++) {
+            seq[k].entropy = NULL;
+            seq[k].experts = NULL;
+        }
         memset(r->opt.grad, 0, r->opt.n_data * sizeof(float));
         update_gradient(r->update, &uc, seq, h->n, NULL, r->opt.grad, &now);
         if (it == 0) {

@@ -74,11 +74,11 @@ MUST_USE int db_write_verdict(struct db *db, const struct db_verdict *row,
                               struct err *err);
 
 /* The result of the update of row->step: weights_after, wall_s, refusal (NULL: done),
- * and metrics, in one transaction of its own. A step that is not waiting for its result:
+ * metrics and details, in one transaction of its own. A step that is not waiting for its result:
  * EX_DATAERR. */
 MUST_USE int db_finish_step(struct db *db, const struct db_step *row,
                             const struct db_metric *metrics, int n_metrics,
-                            struct err *err);
+                            const struct db_detail *details, int n_details, struct err *err);
 
 /* An evaluation at the same step, spec, mode, k and temperature is replaced, with its
  * episodes. Inside a transaction. */

@@ -86,6 +86,15 @@ struct db_episode {
     double gen_ms, score_ms;
 };
 
+/* What is recorded of an episode's tokens where the experiment asks for it. */
+struct db_detail {
+    int64_t episode_id;
+    const float *entropies; /* [n_entropies]; NULL: none */
+    size_t n_entropies;
+    const uint8_t *experts; /* [n_experts]; NULL: none */
+    size_t n_experts;
+};
+
 struct db_verdict {
     int64_t episode_id;
     const char *checker, *version; /* "answer", "countdown/1" */

@@ -255,6 +255,24 @@ static int write_metric(struct db *db, int step, const struct db_metric *m,
     return stmt_run(&q, err);
 }
 
+static void bind_blob_or_null(struct stmt *q, const void *p, size_t n) {
+    if (p)
+        stmt_bind_blob(q, p, n);
+    else
+        stmt_bind_null(q);
+}
+
+static int write_detail(struct db *db, const struct db_detail *d, struct err *err) {
+    static const char sql[] = "INSERT INTO episode_details (episode_id, entropies, experts)"
+                              " VALUES (?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record an episode's details", sql);
+    stmt_bind_int(&q, d->episode_id);
+    bind_blob_or_null(&q, d->entropies, d->n_entropies * sizeof *d->entropies);
+    bind_blob_or_null(&q, d->experts, d->n_experts);
+    return stmt_run(&q, err);
+}
+
 static int update_step(struct db *db, const struct db_step *row, struct err *err) {
     static const char sql[] =
         "UPDATE steps SET state = ?, weights_after = ?, wall_s = ?, refusal = ?,"
@@ -274,11 +292,13 @@ static int update_step(struct db *db, const struct db_step *row, struct err *err
 }
 
 int db_finish_step(struct db *db, const struct db_step *row,
-                   const struct db_metric *metrics, int n_metrics, struct err *err) {
+                   const struct db_metric *metrics, int n_metrics,
+                   const struct db_detail *details, int n_details, struct err *err) {
     if (db_begin(db, err) != 0) return -1;
     int rc = update_step(db, row, err);
     for (int i = 0; rc == 0 && i < n_metrics; i++)
         rc = write_metric(db, row->step, &metrics[i], err);
+    for (int i = 0; rc == 0 && i < n_details; i++) rc = write_detail(db, &details[i], err);
     if (rc == 0) return db_commit(db, err);
     db_rollback(db);
     return -1;

@@ -668,3 +668,10 @@ void train_expert_load_reset(struct train_space *t) {
     memset(t->load, 0,
            (size_t)c->num_hidden_layers * (size_t)c->n_routed_experts * sizeof *t->load);
 }
+
+void train_experts(const struct train_space *t, int row, uint8_t *out) {
+    const struct policy_config *c = &t->m->cfg;
+    size_t T = (size_t)c->num_experts_per_tok;
+    for (int l = c->first_k_dense_replace; l < c->num_hidden_layers; l++)
+        for (size_t i = 0; i < T; i++) *out++ = (uint8_t)t->acts[l].expert[(size_t)row * T + i];
+}

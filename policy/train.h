@@ -51,6 +51,10 @@ void train_finish(struct train_space *t, float *grad);
 /* Logits [n_rows][V] of every row, for tests and tools. */
 void train_logits(struct train_space *t, const struct batch *b, float *logits);
 
+/* The experts that a row of the last pass was routed to, best first: [layers that have
+ * experts][num_experts_per_tok] into out. Not with options.recompute. */
+void train_experts(const struct train_space *t, int row, uint8_t *out);
+
 /* Tokens routed to each expert since the last reset: [layers][E], row-major. */
 const int64_t *train_expert_load(const struct train_space *t);
 void train_expert_load_reset(struct train_space *t);

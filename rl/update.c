@@ -17,6 +17,7 @@ struct update {
     const struct model *m;
     struct train_space *space;
     int max_rows;
+    size_t n_experts;      /* that a row is routed to, over all layers */
     struct batch_seq *seq; /* [max_rows] */
     int *id, *target;      /* [max_rows] */
     struct token *token;   /* [max_rows] by row */
@@ -34,7 +35,9 @@ struct pass {
 struct update *update_new(const struct model *m, int max_tokens, int n_threads) {
     struct update *u = mem_new(1, sizeof *u);
     size_t R = (size_t)max_tokens;
-    *u = (struct update){.m = m, .max_rows = max_tokens};
+    int layers = m->cfg.num_hidden_layers - m->cfg.first_k_dense_replace;
+    *u = (struct update){.m = m, .max_rows = max_tokens,
+                         .n_experts = (size_t)(layers * m->cfg.num_experts_per_tok)};
     u->space = train_space_new(m, max_tokens, n_threads);
     u->seq = mem_new(R, sizeof *u->seq);
     u->id = mem_new(R, sizeof *u->id);
@@ -58,6 +61,8 @@ const int64_t *update_expert_load(const struct update *u) {
 }
 
 void update_expert_load_reset(struct update *u) { train_expert_load_reset(u->space); }
+
+size_t update_experts(const struct update *u) { return u->n_experts; }
 
 int update_max_tokens(const struct update *u) { return u->max_rows; }
 
@@ -141,6 +146,9 @@ static void add_stats(const struct pass *p, struct update_stats *st, const struc
         if (u->target[i] < 0) continue;
         const struct token *k = &u->token[i];
         if (logp) logp[k->seq - seq0][k->at] = k->logp;
+        if (k->seq->entropy) k->seq->entropy[k->at] = k->entropy;
+        if (k->seq->experts)
+            train_experts(u->space, i, k->seq->experts + (size_t)k->at * u->n_experts);
         if (k->seq->old_logp) {
             double diff = fabs((double)k->logp - k->seq->old_logp[k->at]);
             if (diff > st->logp_diff_max || isnan(diff)) st->logp_diff_max = diff;

@@ -19,6 +19,10 @@ struct update_seq {
     double adv;            /* GRPO */
     const float *old_logp; /* [n] GRPO */
     const float *ref_logp; /* [n] GRPO with beta; else NULL */
+    /* Filled where they are given. A token's experts are those of the row that it was drawn
+     * from, laid out as train_experts has them. */
+    float *entropy;   /* [n] */
+    uint8_t *experts; /* [n][experts a row] */
 };
 
 struct update_config {
@@ -44,6 +48,9 @@ void update_free(struct update *u);
 
 /* What update_new was given. */
 int update_max_tokens(const struct update *u);
+
+/* How many experts a row is routed to, all layers together. */
+size_t update_experts(const struct update *u);
 
 /* Adds the step's gradient to grad (NULL: only measures). A family longer than max_tokens
  * is an error of the caller, who checks lengths first. logp, when given, holds n_seqs

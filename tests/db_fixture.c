@@ -161,7 +161,7 @@ void fixture_finish(struct db *db, int step) {
                           .weights_after = step == 1 ? 0xbb : 0xcc,
                           .wall_s = 1.5,
                           .refusal = step == 3 ? "the gradient is not finite" : NULL};
-    must(db_finish_step(db, &row, m, step == 1 ? 1 : 4, &err));
+    must(db_finish_step(db, &row, m, step == 1 ? 1 : 4, NULL, 0, &err));
 }
 
 static void evals(struct db *db) {

@@ -268,7 +268,7 @@ static void test_db_steps_are_a_chain(void **state) {
     s.step = 4, s.stage_step = 3;
     fails(db_write_step(db, &s, &err), EX_DATAERR, "weights the last one left");
     s.step = 2, s.weights_after = 1, s.wall_s = 0;
-    fails(db_finish_step(db, &s, NULL, 0, &err), EX_DATAERR, "step 2 is not waiting");
+    fails(db_finish_step(db, &s, NULL, 0, NULL, 0, &err), EX_DATAERR, "step 2 is not waiting");
     db_close(db);
 }
 
@@ -279,7 +279,7 @@ static void test_db_finish_step_is_all_or_nothing(void **state) {
     struct db_step s = {.step = 2, .weights_after = 0xcc, .wall_s = 1};
     fixture_sample(db, 2);
     ok(db_commit(db, &err));
-    fails(db_finish_step(db, &s, twice, 2, &err), EX_DATAERR, "UNIQUE constraint failed");
+    fails(db_finish_step(db, &s, twice, 2, NULL, 0, &err), EX_DATAERR, "UNIQUE constraint failed");
     assert_true(ask(db, "SELECT count(*) FROM metrics WHERE step = 2") == 0);
     assert_true(ask(db, "SELECT state = 'sampled' FROM steps WHERE step = 2") == 1);
     fixture_finish(db, 2);

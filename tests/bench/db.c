@@ -110,7 +110,7 @@ static void write_step(struct bench *b, int step) {
     must(db_write_step(b->db, &row, &err));
     for (int p = 0; p < GROUPS && b->n < b->n_episodes; p++) write_group(b, step, p);
     must(db_commit(b->db, &err));
-    must(db_finish_step(b->db, &row, m, 40, &err));
+    must(db_finish_step(b->db, &row, m, 40, NULL, 0, &err));
 }
 
 static void create(struct bench *b, const char *path) {
