@@ -5,6 +5,7 @@
 #   make lint       rules of the house      make bench      speed as a part of the ceiling
 #   make fuzz       libFuzzer, FUZZ_RUNS=   make torture    thousands of kills, KILLS=
 #   make faults     each write made to fail make install    DESTDIR= PREFIX=
+#   make bench-db   a million episodes, EPISODES=
 #   make clean
 #
 # MODE (release, asan, fuzz) picks the flags and its own object folder. CC may be gcc or clang.
@@ -137,6 +138,12 @@ lint:
 	@CFLAGS="$(BASE)" tests/lint.sh
 bench: hone
 	./hone bench
+# A million episodes written, and questions asked of them; 3 GB in build/.
+EPISODES ?= 1000000
+$(OUT)/bench-db: tests/bench/db.c $(OUT)/libhone.a
+	$(Q)$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) $(LDFLAGS)
+bench-db: hone hone_sqlite.so $(OUT)/bench-db
+	tests/bench/db.sh $(OUT)/bench-db build/bench-db $(EPISODES)
 quickstart: hone
 	./hone train experiments/quickstart/experiment.json --out runs/quickstart --overwrite
 
@@ -152,7 +159,7 @@ install: hone hone_sqlite.so
 clean:
 	rm -rf build hone hone_sqlite.so
 
-.PHONY: torture faults fuzz fuzz-targets
+.PHONY: bench-db torture faults fuzz fuzz-targets
 .PHONY: all hone tests check asan lint bench quickstart install clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

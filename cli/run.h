@@ -67,9 +67,8 @@ struct run {
     double started; /* progress_now at the start */
     int first_step; /* steps done when this start began to make new ones */
     struct db_metric metric[RUN_MAX_METRICS];
-    int n_metrics;
-    struct db_detail *detail; /* [n_details] of the step, in the arena */
-    int n_details;
+    struct db_detail *detail; /* [n_details] of the step */
+    int n_details, n_metrics;
     long gen_tokens; /* sampled in GRPO stages */
     double gen_s, step_s;
 };
@@ -126,7 +125,7 @@ MUST_USE int run_checkpoint(struct run *r, struct err *err);
  * recorded is not done again. */
 MUST_USE int run_evaluate(struct run *r, bool sampled, struct err *err);
 
-/* Whether the run is to end here, at a place where nothing is lost; sets r->stop. */
+/* Whether the run is to end here, where nothing is lost; sets r->stop. */
 bool run_should_stop(struct run *r);
 
 /* Looks whether what --until asks for holds after the newest step; sets r->stop. */
