@@ -339,6 +339,17 @@ static int read_stages(struct experiment *x, const cJSON *tree, const char *wher
     return 0;
 }
 
+static int check_replay(const struct experiment *x, const char *where, struct err *err) {
+    char place[JSON_WHERE_BYTES];
+    json_where(place, where, "replay");
+    if (x->replay.where[0] && !x->replay.from[0])
+        return err_set(err, EX_CONFIG, "%s.where: needs replay.from, a run's folder", place);
+    if (x->replay.from[0] && x->problems.where[0])
+        return err_set(err, EX_CONFIG, "%s.from: its episodes have their problems already; "
+                       "problems.where must be empty", place);
+    return 0;
+}
+
 /* The backward overwrites what it computes again, the experts of a layer with it. */
 static int check_record(const struct experiment *x, const char *where, struct err *err) {
     char place[JSON_WHERE_BYTES];
@@ -363,6 +374,8 @@ static int read_tree(struct experiment *x, const cJSON *tree, const char *where,
     if (read_stop(x, tree, where, err) != 0) return -1;
     if (read_section(SECTION_EVAL, x, tree, where, err) != 0) return -1;
     if (read_section(SECTION_CHECKPOINT, x, tree, where, err) != 0) return -1;
+    if (read_section(SECTION_REPLAY, x, tree, where, err) != 0) return -1;
+    if (check_replay(x, where, err) != 0) return -1;
     if (read_section(SECTION_RECORD, x, tree, where, err) != 0) return -1;
     if (check_record(x, where, err) != 0) return -1;
     return read_stages(x, tree, where, err);
@@ -462,6 +475,7 @@ void experiment_print(const struct experiment *x, struct buf *out) {
         cJSON_AddItemToArray(list, cJSON_CreateString(x->stop[i]));
     print_section(SECTION_EVAL, x, tree);
     print_section(SECTION_CHECKPOINT, x, tree);
+    print_section(SECTION_REPLAY, x, tree);
     print_section(SECTION_RECORD, x, tree);
     list = cJSON_AddArrayToObject(tree, "stages");
     for (int i = 0; i < x->n_stages; i++) {

@@ -84,7 +84,13 @@ struct experiment {
     } model;
     struct {
         char train[4096], eval[4096]; /* problem SPECs */
+        char where[4096]; /* which of them a step may take, SQL over v_curriculum; "": all */
     } problems;
+    struct {
+        char from[4096];  /* folder of the run whose episodes are learnt from; "": own ones */
+        char where[4096]; /* which of them, SQL over v_episode; "": all */
+        double importance_cap; /* 2 */
+    } replay;
     struct experiment_reward reward[EXPERIMENT_MAX_REWARDS];
     int n_rewards; /* default: answer, weight 1 */
     int answer;    /* which of them says whether a problem is solved */

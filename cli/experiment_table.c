@@ -49,6 +49,8 @@ static const struct field PROBLEMS[] = {
      .help = "problems to learn from, see hone help problems"},
     {"eval", FIELD_STRING, AT(experiment, problems.eval), .def = "\"\"",
      .help = "held-out problems; empty: no evaluation"},
+    {"where", FIELD_STRING, AT(experiment, problems.where), .def = "\"\"",
+     .help = "SQL over v_curriculum: problems that a grpo step may take"},
 };
 
 static const struct field REWARD[] = {
@@ -107,6 +109,15 @@ static const struct field CHECKPOINT[] = {
      .help = "and those of every Nth step of the run; 0: none"},
     {"commit_prompts", FIELD_INT, AT(experiment, checkpoint.commit_prompts), 0, MAX_INT,
      "0", .help = "prompts of a step drawn and committed together; 0: chosen"},
+};
+
+static const struct field REPLAY[] = {
+    {"from", FIELD_STRING, AT(experiment, replay.from), .def = "\"\"",
+     .help = "run whose episodes grpo stages learn from; empty: they draw their own"},
+    {"where", FIELD_STRING, AT(experiment, replay.where), .def = "\"\"",
+     .help = "SQL over its v_episode: which of them"},
+    {"importance_cap", FIELD_DOUBLE, AT(experiment, replay.importance_cap), 0, INFINITY, "2",
+     .above_min = true, .help = "greatest importance ratio of a token"},
 };
 
 static const struct field RECORD[] = {
@@ -200,6 +211,7 @@ const struct section experiment_section[N_SECTIONS] = {
                           "what is summed; [{\"checker\": \"answer\"}]", ROWS(CHECKERS)},
     [SECTION_EVAL] = {"eval", "when and how to evaluate", ROWS(EVAL)},
     [SECTION_CHECKPOINT] = {"checkpoint", "when to save", ROWS(CHECKPOINT)},
+    [SECTION_REPLAY] = {"replay", "learning from another run's episodes", ROWS(REPLAY)},
     [SECTION_RECORD] = {"record", "more of each token, in grpo stages", ROWS(RECORD)},
     [SECTION_STAGE] = {"stages[]", "one after the other; keys of every type",
                        ROWS(STAGE)},
@@ -216,7 +228,8 @@ const struct field *experiment_field(enum section_id id, const char *key) {
 
 const char *experiment_extra_key(enum section_id id, int i) {
     static const char *const top[] = {"model", "problems",   "reward", "stop",
-                                      "eval",  "checkpoint", "record", "stages"};
+                                      "eval",  "checkpoint", "replay", "record",
+                                      "stages"};
     if (id == SECTION_TOP) return i < COUNT(top) ? top[i] : NULL;
     if (id == SECTION_MODEL && i == 0) return "config";
     if (id == SECTION_REWARD && i == 0) return "checkers";

@@ -49,6 +49,7 @@ enum section_id {
     SECTION_CHECKERS, /* one element of reward.checkers */
     SECTION_EVAL,
     SECTION_CHECKPOINT,
+    SECTION_REPLAY,
     SECTION_RECORD, /* the last of those that stand alone */
     SECTION_STAGE, /* keys of both stage types */
     SECTION_SFT,

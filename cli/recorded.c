@@ -59,7 +59,7 @@ static int read_verdicts(struct run *r, const struct db_episode *e, struct harve
     return 0;
 }
 
-static void take_episode(const struct db_episode *e, struct harvest *h, int k) {
+void harvest_take(const struct db_episode *e, struct harvest *h, int k) {
     struct trace *t = &h->trace[k];
     *t = (struct trace){.id = (int *)e->ids + e->n_prompt, .logp = (float *)e->logps,
                         .n = e->n_completion, .finish = finish_of(e->finish_reason),
@@ -92,7 +92,7 @@ static int read_group(struct run *r, const struct db_group *g, bool verdicts, st
     h->prompt[g->prompt_no] =
         (struct rollout_prompt){e[0].ids, e[0].n_prompt, e[0].key_step, e[0].key_prompt, n, 0};
     for (int k = 0; k < n; k++) {
-        take_episode(&e[k], h, at + k);
+        harvest_take(&e[k], h, at + k);
         if (verdicts && read_verdicts(r, &e[k], h, at + k, err) != 0) return -1;
     }
     return 0;

@@ -82,7 +82,7 @@ static int draw_sample(struct replay *p, int k, int seed, struct err *err) {
     struct db_place *all;
     int n;
     if (db_read_places(p->r.db, 0, &p->arena, &all, &n, err) != 0) return -1;
-    if (n == 0) return err_set(err, EX_DATAERR, "%s/run.db has no episodes", p->r.dir);
+    if (n == 0) return err_set(err, EX_DATAERR, "%s/run.db has no episodes of its own", p->r.dir);
     if (k > n) k = n;
     struct rng_key key = {.seed = (uint64_t)seed, .purpose = RNG_SHUFFLE};
     uint32_t *order = arena_new(&p->arena, (size_t)n, sizeof *order);

@@ -21,7 +21,7 @@ struct comparison {
 static bool is_safe(const char *key) {
     static const char *const prefix[] = {"name", "description", "reward.max_failure_rate",
                                          "reward.sandbox", "eval.", "checkpoint.", "record.",
-                                         "gradient_checkpointing"};
+                                         "replay.from", "gradient_checkpointing"};
     for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++) {
         size_t n = strlen(prefix[i]);
         if (strncmp(key, prefix[i], n) == 0 && (key[n] == 0 || prefix[i][n - 1] == '.'))
@@ -181,6 +181,7 @@ int resume_check_problems(struct run *r, struct err *err) {
     struct db_group *g;
     int n, step = r->pending.step ? r->pending.step : r->last;
     if (step == 0) return 0;
+    if (r->x.replay.from[0] || r->x.problems.where[0]) return 0; /* chosen by what is recorded */
     arena_reset(&r->arena);
     if (db_read_step(r->db, step, &r->arena, &row, err) != 0) return -1;
     int i = row.stage - 1;

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "cli/checkpoint.h"
+#include "cli/choice.h"
 #include "cli/resume.h"
 #include "cli/run_folder.h"
 
@@ -303,7 +304,7 @@ int run_open(struct run *r, const struct run_options *o, struct err *err) {
     if (there && open_existing(r, err) != 0) return -1;
     if (!there) settle_engine(r);
     if ((!there && make_policy(r, err) != 0) || make_rollout(r, err) != 0 ||
-        make_update(r, err) != 0)
+        make_update(r, err) != 0 || choice_open(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
     r->hash = weights_hash(&r->e.w);
     return there ? run_folder_continue(r, err) : run_folder_make(r, o, err);
@@ -315,6 +316,7 @@ void run_close(struct run *r) {
     problem_set_close(r->eval);
     for (int i = 0; i < r->x.n_rewards; i++) scorer_close(r->scorer[i]);
     rollout_free(r->rollout);
+    choice_close(r->choice);
     clear_reference(&r->ref);
     update_free(r->update);
     optimizer_clear(&r->opt);

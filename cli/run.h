@@ -49,6 +49,7 @@ struct run {
     struct reference ref;
     struct update *update;
     struct rollout *rollout; /* NULL in a run that was opened to be looked at */
+    struct choice *choice;   /* by SQL, of what a step takes (choice.h); NULL: none */
     struct db *db;
     struct progress progress;
     struct run_order order;

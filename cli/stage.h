@@ -18,7 +18,16 @@ struct lesson {
     long tokens;
 };
 
-/* One grpo step's episodes: group p has n_prompts G from p G on. */
+/* An episode of another run, as it was recorded there. */
+struct harvest_source {
+    struct db_episode e;
+    struct db_problem p;
+    struct db_verdict *v; /* [n_v] */
+    int n_v;
+};
+
+/* One grpo step's episodes: group p has n_prompts G from p G on. Those of another run are
+ * groups of one: they bring their advantages with them. */
 struct harvest {
     int n_prompts, G, n;   /* n = n_prompts G episodes */
     int n_recorded;        /* groups that run.db holds, the first ones */
@@ -33,6 +42,7 @@ struct harvest {
     bool *scorable;
     int64_t *episode; /* rows of run.db */
     float **ref_logp; /* NULL without a reference */
+    struct harvest_source *source; /* NULL: drawn here */
     long tokens, truncated;
     int failed[EXPERIMENT_MAX_REWARDS]; /* verdicts of each reward that failed */
 };
@@ -51,6 +61,8 @@ void harvest_score(struct run *r, const struct experiment_stage *s, struct harve
  * too, for the metrics. */
 MUST_USE int harvest_read(struct run *r, int step, bool verdicts, struct harvest *h,
                           struct err *err);
+/* A recorded episode into place k of h; its arrays are borrowed. */
+void harvest_take(const struct db_episode *e, struct harvest *h, int k);
 MUST_USE int lesson_read(struct run *r, int step, struct lesson *l, struct err *err);
 
 /* The updates of one step: weights and optimizer move, metrics are noted. NULL, or why the

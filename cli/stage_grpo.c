@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/choice.h"
 #include "cli/run_step.h"
 #include "cli/stage.h"
 
@@ -14,29 +15,35 @@ struct timing {
 };
 
 void harvest_init(struct run *r, const struct experiment_stage *s, struct harvest *h) {
-    *h = (struct harvest){.n_prompts = s->num_prompts, .G = s->num_generations,
-                          .n = s->num_prompts * s->num_generations};
-    size_t P = (size_t)h->n_prompts, n = (size_t)h->n;
+    int n = s->num_prompts * s->num_generations;
+    *h = (struct harvest){.n_prompts = s->num_prompts, .G = s->num_generations, .n = n};
+    if (r->x.replay.from[0]) h->n_prompts = n, h->G = 1;
+    size_t P = (size_t)h->n_prompts, E = (size_t)h->n;
     h->problem = arena_new(&r->arena, P, sizeof *h->problem);
     h->prompt = arena_new(&r->arena, P, sizeof *h->prompt);
-    h->trace = arena_new(&r->arena, n, sizeof *h->trace);
-    h->text = arena_new(&r->arena, n, sizeof *h->text);
-    h->n_text = arena_new(&r->arena, n, sizeof *h->n_text);
-    h->verdict = arena_new(&r->arena, n * (size_t)r->x.n_rewards, sizeof *h->verdict);
-    h->weight = arena_new(&r->arena, n * (size_t)r->x.n_rewards, sizeof *h->weight);
-    h->reward = arena_new(&r->arena, n, sizeof *h->reward);
-    h->adv = arena_new(&r->arena, n, sizeof *h->adv);
-    h->score_ms = arena_new(&r->arena, n, sizeof *h->score_ms);
-    h->scorable = arena_new(&r->arena, n, sizeof *h->scorable);
-    h->episode = arena_new(&r->arena, n, sizeof *h->episode);
+    h->trace = arena_new(&r->arena, E, sizeof *h->trace);
+    h->text = arena_new(&r->arena, E, sizeof *h->text);
+    h->n_text = arena_new(&r->arena, E, sizeof *h->n_text);
+    h->verdict = arena_new(&r->arena, E * (size_t)r->x.n_rewards, sizeof *h->verdict);
+    h->weight = arena_new(&r->arena, E * (size_t)r->x.n_rewards, sizeof *h->weight);
+    h->reward = arena_new(&r->arena, E, sizeof *h->reward);
+    h->adv = arena_new(&r->arena, E, sizeof *h->adv);
+    h->score_ms = arena_new(&r->arena, E, sizeof *h->score_ms);
+    h->scorable = arena_new(&r->arena, E, sizeof *h->scorable);
+    h->episode = arena_new(&r->arena, E, sizeof *h->episode);
 }
 
 static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
                         struct err *err) {
     int max = engine_max_prompt(&r->e, r->x.stage[i].max_completion_length);
+    int *chosen = NULL;
+    if (h->n_recorded == h->n_prompts) return 0;
+    if (r->x.replay.from[0]) return choice_episodes(r, i, stage_step, h, err);
+    if (r->choice && choice_problems(r, i, h->n_prompts, &chosen, err) != 0) return -1;
     for (int p = h->n_recorded; p < h->n_prompts; p++) {
         long visit = (long)stage_step * h->n_prompts + p;
-        problem_set_get(r->train[i], run_problem_at(r, i, visit, 0), &r->arena, &h->problem[p]);
+        problem_set_get(r->train[i], chosen ? chosen[p] : run_problem_at(r, i, visit, 0),
+                        &r->arena, &h->problem[p]);
         int *id = arena_new(&r->arena, (size_t)max, sizeof *id);
         int len = engine_encode_prompt(&r->e, h->problem[p].prompt, id, max, err);
         if (len < 0) return -1;
@@ -196,6 +203,7 @@ static int record_episode(struct run *r, const struct experiment_stage *s, struc
     memcpy(ids + p->n, t->id, (size_t)t->n * sizeof *ids);
     bool masked = s->mask_truncated_completions && t->finish == FINISH_LENGTH;
     memset(mask, !masked, (size_t)t->n);
+    const struct harvest_source *from = h->source ? &h->source[k] : NULL;
     struct db_episode row = {
         .group_id = group, .sample = k % h->G, .n_prompt = p->n, .n_completion = t->n,
         .ids = ids, .logps = t->logp, .mask = mask, .text = h->text[k], .n_text = h->n_text[k],
@@ -205,7 +213,9 @@ static int record_episode(struct run *r, const struct experiment_stage *s, struc
         .reward = h->scorable[k] ? h->reward[k] : NAN,
         .advantage = last ? advantage_of(h, k) : NAN, .gen_ms = t->ms,
         .score_ms = h->score_ms[k]};
+    if (from) choice_keep_origin(&row, &from->e);
     if (db_write_episode(r->db, &row, &h->episode[k], err) != 0) return -1;
+    if (from) return choice_record_source(r, h->episode[k], from, err);
     for (int c = 0; c < R; c++)
         if (record_verdict(r, h, k, c, err) != 0) return -1;
     return 0;
@@ -215,7 +225,9 @@ static int record_group(struct run *r, const struct experiment_stage *s, struct 
                         const struct db_step *row, int p, bool last, struct err *err) {
     struct db_group g = {.step = row->step, .prompt_no = p, .n = h->G};
     int64_t id;
-    if (run_record_problem(r, r->train[row->stage - 1], &h->problem[p], &g.problem_id, err) != 0 ||
+    if ((h->source ? db_write_problem(r->db, &h->source[p].p, &g.problem_id, err)
+                   : run_record_problem(r, r->train[row->stage - 1], &h->problem[p], &g.problem_id,
+                                        err)) != 0 ||
         db_write_group(r->db, &g, &id, err) != 0)
         return -1;
     for (int k = p * h->G; k < (p + 1) * h->G; k++)
@@ -230,6 +242,7 @@ static int record(struct run *r, const struct experiment_stage *s, struct harves
     bool last = first + n == h->n_prompts;
     if (db_begin(r->db, err) != 0) return -1;
     if (first == 0 && db_write_step(r->db, row, err) != 0) goto fail;
+    if (first == 0 && r->choice && choice_record_query(r, row->step, err) != 0) goto fail;
     for (int p = first; p < first + n; p++)
         if (record_group(r, s, h, row, p, last, err) != 0) goto fail;
     for (int k = 0; last && k < first * h->G; k++)
@@ -244,6 +257,7 @@ fail:
  * batch full, so that a large step is not lost whole and a small one is not slowed. */
 static int groups_at_once(const struct run *r, const struct harvest *h) {
     int n = r->x.checkpoint.commit_prompts;
+    if (h->source) return h->n_prompts;
     return n > 0 ? n : r->e.n_threads * ((ENGINE_MAX_BATCH + h->G - 1) / h->G);
 }
 
@@ -255,10 +269,10 @@ static int fill_harvest(struct run *r, const struct experiment_stage *s, struct 
         int first = h->n_recorded, n = groups_at_once(r, h);
         double at[4] = {progress_now()};
         if (n > h->n_prompts - first) n = h->n_prompts - first;
-        sample(r, s, h, first, n);
+        if (!h->source) sample(r, s, h, first, n);
         at[1] = progress_now();
-        harvest_score(r, s, h, row->stage_step, first, n, -1);
-        if (first + n == h->n_prompts)
+        if (!h->source) harvest_score(r, s, h, row->stage_step, first, n, -1);
+        if (!h->source && first + n == h->n_prompts)
             advantage_compute(h->reward, h->scorable, h->n_prompts, h->G, s->scale_rewards, h->adv);
         at[2] = progress_now();
         if (record(r, s, h, row, first, n, err) != 0) return -1;
@@ -336,9 +350,11 @@ static void update_metrics(struct run *r, const struct update_stats *st, double 
  * computes must be what was recorded, to the bit. NULL, or why the step is refused. */
 const char *harvest_learn(struct run *r, const struct experiment_stage *s, struct harvest *h,
                           double lr, struct update_stats *st) {
+    bool others = r->x.replay.from[0]; /* drawn from other weights */
     struct update_config uc = {
         .loss = {s->loss_type, s->epsilon,
-                 s->epsilon_high < 0 ? s->epsilon : s->epsilon_high, s->beta},
+                 s->epsilon_high < 0 ? s->epsilon : s->epsilon_high, s->beta,
+                 others ? r->x.replay.importance_cap : 0},
         .sampler = {s->temperature, s->top_k, s->top_p, s->min_p},
         .max_completion_length = s->max_completion_length,
         .router_aux_loss_coef = s->router_aux_loss_coef, .share_prompts = true};
@@ -364,7 +380,7 @@ const char *harvest_learn(struct run *r, const struct experiment_stage *s, struc
             run_metric(r, "sampling/sampling_logp_difference/mean", now.logp_diff_mean);
             if (isnan(now.logp_diff_max))
                 refusal = "the log-probabilities are not finite";
-            else if (now.logp_diff_max != 0)
+            else if (!others && now.logp_diff_max != 0)
                 refusal = "the trainer's log-probabilities are not those recorded";
         }
         *st = now;
@@ -477,7 +493,7 @@ int run_grpo_step(struct run *r, int i, int stage_step, struct err *err) {
     run_metric(r, "timing_s/db", t.db);
     run_metric(r, "timing_s/update_actor", end - before);
     run_metric(r, "tokens_per_s", (double)h.tokens / (end - start));
-    r->gen_tokens += h.tokens - had;
+    if (!h.source) r->gen_tokens += h.tokens - had;
     r->gen_s += t.gen;
     show(r, s, stage_step, &h, &st, reward, accuracy, end - start);
     return run_end_step(r, &row, refusal, end - start, err);

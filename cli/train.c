@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/checkpoint.h"
@@ -218,8 +219,21 @@ static int train_and_report(struct run *r, const struct run_options *o) {
     return code;
 }
 
+/* --from-replay DIR and --where SQL are settings as any other: part of the recorded experiment. */
+static int add_setting(struct arg_list *set, struct buf *text, const char *key, const char *value,
+                       struct err *err) {
+    if (!value) return 0;
+    if (set->n == ARG_LIST_MAX) return err_set(err, EX_USAGE, "--set: at most %d", ARG_LIST_MAX);
+    buf_puts(text, key);
+    json_print_string(text, value);
+    set->item[set->n++] = buf_text(text);
+    return 0;
+}
+
 int cmd_train(int argc, char **argv) {
     struct run_options o = {.isa = "auto"};
+    const char *from = NULL, *where = NULL;
+    struct buf text[2] = {{0}};
     struct arg_list set = {0};
     const char *resume = "auto", *until = NULL;
     int nice_by = 0;
@@ -237,6 +251,10 @@ int cmd_train(int argc, char **argv) {
         {"--resume", ARG_STRING, &resume, .value_name = "WHEN",
          .help = "auto (the default): go on with a run that is in DIR, else begin one; "
                  "require: only go on; never: only begin"},
+        {"--from-replay", ARG_STRING, &from, .value_name = "DIR",
+         .help = "grpo stages learn from the episodes of this run (replay.from)"},
+        {"--where", ARG_STRING, &where, .value_name = "SQL",
+         .help = "with it: which of them, a condition on v_episode (replay.where)"},
         {"--overwrite", ARG_FLAG, &o.overwrite, .help = "replace the run that is in DIR"},
         {"--max-minutes", ARG_DOUBLE, &o.limits.max_minutes, 0, 1e6, .value_name = "N",
          .help = "end after so long, at the next place where nothing is lost"},
@@ -259,9 +277,11 @@ int cmd_train(int argc, char **argv) {
     if (args_parse(&args, argc, argv, &code) != 0) return code;
     signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away ends nothing */
     stop_watch_signals();
+    int rc = add_setting(&set, &text[0], "replay.from=", from, &err);
+    if (rc == 0) rc = add_setting(&set, &text[1], "replay.where=", where, &err);
     o.set = set.item;
     o.n_set = set.n;
-    if (parse_resume(resume, &o.resume, &err) != 0 ||
+    if (rc != 0 || parse_resume(resume, &o.resume, &err) != 0 ||
         (until && until_parse(&o.until, until, &err) != 0) ||
         report_check(&o.report, &err) != 0 || be_nice(nice_by, &err) != 0) {
         fprintf(stderr, "hone train: %s\n", err.msg);
@@ -271,5 +291,6 @@ int cmd_train(int argc, char **argv) {
     }
     run_close(r);
     mem_free(r);
+    for (int i = 0; i < 2; i++) buf_clear(&text[i]);
     return code;
 }

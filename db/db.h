@@ -34,6 +34,9 @@ MUST_USE int db_open_readonly(struct db **db, const char *path, struct err *err)
  * it: EX_DATAERR. What a changed bit left well-formed, as in a text, it does not see. */
 MUST_USE int db_check_pages(struct db *db, struct err *err);
 
+/* A new database in memory, to try a condition on. */
+MUST_USE int db_open_empty(struct db **db, struct err *err);
+
 /* Rolls back what is not committed. Accepts NULL. */
 void db_close(struct db *db);
 
@@ -67,6 +70,12 @@ MUST_USE int db_write_group(struct db *db, const struct db_group *row, int64_t *
                             struct err *err);
 MUST_USE int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
                               struct err *err);
+/* That an episode is a copy of episode source_id of another run. */
+MUST_USE int db_write_source(struct db *db, int64_t episode_id, int64_t source_id,
+                             struct err *err);
+/* The query that chose what a step takes, and how many it found; with the step's row. */
+MUST_USE int db_write_query(struct db *db, int step, const char *query, int found,
+                            struct err *err);
 /* Of an episode that was written without one. */
 MUST_USE int db_set_advantage(struct db *db, int64_t episode_id, double advantage,
                               struct err *err);
@@ -101,6 +110,11 @@ MUST_USE int db_read_group(struct db *db, int64_t id, struct arena *a,
 MUST_USE int db_read_episode(struct db *db, int64_t id, struct arena *a,
                              struct db_episode *row, struct err *err);
 
+/* How many the query of a step found; -1: it had none. */
+MUST_USE int db_read_found(struct db *db, int step, int *found, struct err *err);
+/* The policy's tokens, in order. */
+MUST_USE int db_read_tokens(struct db *db, struct arena *a, struct db_token **rows, int *n,
+                            struct err *err);
 MUST_USE int db_read_stages(struct db *db, struct arena *a, struct db_stage **rows,
                             int *n, struct err *err);
 /* Steps after `after` (0: all). */
@@ -114,7 +128,7 @@ MUST_USE int db_read_groups(struct db *db, int step, struct arena *a,
                             struct db_group **rows, int *n, struct err *err);
 MUST_USE int db_read_episodes(struct db *db, int64_t group_id, struct arena *a,
                               struct db_episode **rows, int *n, struct err *err);
-/* Where the episodes of a step (0: of all) are, in the order of their ids. */
+/* Where the episodes are that a step (0: all of them) drew itself, in the order of their ids. */
 MUST_USE int db_read_places(struct db *db, int step, struct arena *a,
                             struct db_place **rows, int *n, struct err *err);
 MUST_USE int db_read_verdicts(struct db *db, int64_t episode_id, struct arena *a,

@@ -224,6 +224,21 @@ static int build(const char *tmp, struct err *err) {
     return rc;
 }
 
+int db_open_empty(struct db **out, struct err *err) {
+    struct db *db = NULL;
+    *out = NULL;
+    if (connect_file(&db, ":memory:", ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY,
+                     err) != 0)
+        return -1;
+    if (db_exec(db, "create", db_schema_sql, err) == 0 &&
+        db_exec(db, "create", db_views_sql, err) == 0) {
+        *out = db;
+        return 0;
+    }
+    db_close(db);
+    return -1;
+}
+
 static int sync_folder(const char *path, struct err *err) {
     char copy[4096];
     snprintf(copy, sizeof copy, "%s", path);

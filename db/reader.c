@@ -86,6 +86,32 @@ int db_has_run(struct db *db, bool *has, struct err *err) {
     return more < 0 ? -1 : 0;
 }
 
+int db_read_found(struct db *db, int step, int *found, struct err *err) {
+    static const char sql[] = "SELECT found FROM step_queries WHERE step = ?";
+    struct stmt q;
+    stmt_begin(&q, db, "read a step's query", sql);
+    stmt_bind_int(&q, step);
+    int more = stmt_next(&q, err);
+    *found = more == 1 ? (int)stmt_int(&q) : -1;
+    stmt_end(&q);
+    return more < 0 ? -1 : 0;
+}
+
+static int read_token(struct stmt *q, struct arena *a, void *out, struct err *err) {
+    (void)err;
+    struct db_token *row = out;
+    row->text = stmt_text_n(q, a, &row->n_text);
+    return 0;
+}
+
+int db_read_tokens(struct db *db, struct arena *a, struct db_token **rows, int *n,
+                   struct err *err) {
+    static const char sql[] = "SELECT text FROM vocabulary ORDER BY token";
+    struct stmt q;
+    stmt_begin(&q, db, "read the vocabulary", sql);
+    return read_rows(&q, a, read_token, sizeof **rows, (void **)rows, n, err);
+}
+
 static int read_stage(struct stmt *q, struct arena *a, void *out, struct err *err) {
     (void)err;
     struct db_stage *row = out;
@@ -316,12 +342,14 @@ static int read_place(struct stmt *q, struct arena *a, void *out, struct err *er
     return 0;
 }
 
+#define DRAWN_HERE "NOT EXISTS (SELECT 1 FROM episode_sources x WHERE x.episode_id = e.id)"
 int db_read_places(struct db *db, int step, struct arena *a, struct db_place **rows, int *n,
                    struct err *err) {
     static const char all[] = "SELECT e.id, g.step FROM groups g JOIN episodes e"
-                              " ON e.group_id = g.id ORDER BY e.id";
+                              " ON e.group_id = g.id WHERE " DRAWN_HERE " ORDER BY e.id";
     static const char one[] = "SELECT e.id, g.step FROM groups g JOIN episodes e"
-                              " ON e.group_id = g.id WHERE g.step = ? ORDER BY e.id";
+                              " ON e.group_id = g.id WHERE g.step = ? AND " DRAWN_HERE
+                              " ORDER BY e.id";
     struct stmt q;
     stmt_begin(&q, db, "look for episodes", step ? one : all);
     if (step) stmt_bind_int(&q, step);

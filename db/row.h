@@ -46,6 +46,11 @@ struct db_metric {
     double value;
 };
 
+struct db_token {
+    const char *text; /* [n_text] any bytes */
+    size_t n_text;
+};
+
 struct db_problem {
     int64_t id; /* (read) */
     const char *kind, *key, *split, *prompt, *gold;

@@ -81,3 +81,25 @@ SELECT g.step, c.checker, sum(c.verdicts) AS n, sum(c.score_sum) / sum(c.scored)
   FROM groups g
   JOIN group_checkers c ON c.group_id = g.id
  GROUP BY g.step, c.checker;
+
+-- What is known of each problem before the next step: of finished steps only, so that a step
+-- that was cut short chooses the same again. _5: of its last five visits.
+CREATE VIEW v_curriculum AS
+SELECT p.id AS problem_id, p.kind, p.key, p.split, p.prompt, p.gold, q.visits, q.pass_rate,
+       q.pass_rate_5, q.mean_reward, q.mean_reward_5, q.last_step
+  FROM (SELECT v.problem_id, count(*) AS visits,
+               sum(v.passed) * 1.0 / sum(v.scored) AS pass_rate,
+               sum(iif(v.back <= 5, v.passed, 0)) * 1.0 / sum(iif(v.back <= 5, v.scored, 0))
+                 AS pass_rate_5,
+               sum(v.reward_sum) / sum(v.rewarded) AS mean_reward,
+               sum(iif(v.back <= 5, v.reward_sum, 0)) / sum(iif(v.back <= 5, v.rewarded, 0))
+                 AS mean_reward_5,
+               max(v.step) AS last_step
+          FROM (SELECT g.problem_id, g.step, m.reward_sum, m.rewarded, a.passed, a.scored,
+                       row_number() OVER (PARTITION BY g.problem_id ORDER BY g.id DESC) AS back
+                  FROM groups g
+                  JOIN steps s ON s.step = g.step AND s.state <> 'sampled'
+                  JOIN group_sums m ON m.group_id = g.id
+                  LEFT JOIN group_checkers a ON a.group_id = g.id AND a.checker = 'answer') v
+         GROUP BY v.problem_id) q
+  JOIN problems p ON p.id = q.problem_id;

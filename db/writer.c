@@ -216,6 +216,25 @@ int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
     return insert(&q, id, err);
 }
 
+int db_write_source(struct db *db, int64_t episode_id, int64_t source_id, struct err *err) {
+    static const char sql[] = "INSERT INTO episode_sources (episode_id, source_id) VALUES (?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record where an episode is from", sql);
+    stmt_bind_int(&q, episode_id);
+    stmt_bind_int(&q, source_id);
+    return stmt_run(&q, err);
+}
+
+int db_write_query(struct db *db, int step, const char *query, int found, struct err *err) {
+    static const char sql[] = "INSERT INTO step_queries (step, query, found) VALUES (?, ?, ?)";
+    struct stmt q;
+    stmt_begin(&q, db, "record a step's query", sql);
+    stmt_bind_int(&q, step);
+    stmt_bind_text(&q, query);
+    stmt_bind_int(&q, found);
+    return stmt_run(&q, err);
+}
+
 int db_set_advantage(struct db *db, int64_t episode_id, double advantage, struct err *err) {
     static const char sql[] = "UPDATE episodes SET advantage = ? WHERE id = ?";
     struct stmt q;

@@ -17,9 +17,12 @@ struct loss_token loss_grpo(const struct loss_config *c, float logp, float old_l
                      : r > 1 + c->epsilon_high ? 1 + c->epsilon_high
                                                : r;
     /* The minimum is the clipped branch only where that is strictly worse. */
-    t.low = r < 1 - c->epsilon && adv < 0;
-    t.high = r > 1 + c->epsilon_high && adv > 0;
-    if (t.low || t.high) {
+    bool truncates = c->importance_cap > 0;
+    t.low = !truncates && r < 1 - c->epsilon && adv < 0;
+    t.high = truncates ? r > c->importance_cap : r > 1 + c->epsilon_high && adv > 0;
+    if (truncates) {
+        t.loss = grad = -(t.high ? c->importance_cap : r) * adv;
+    } else if (t.low || t.high) {
         t.loss = -clipped * adv;
     } else {
         t.loss = -r * adv;
