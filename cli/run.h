@@ -11,9 +11,7 @@
 #include "cli/experiment.h"
 #include "cli/failures.h"
 #include "cli/progress.h"
-#include "cli/report.h"
-#include "cli/stop.h"
-#include "cli/until.h"
+#include "cli/run_options.h"
 #include "db/db.h"
 #include "reward/scorer.h"
 #include "rl/update.h"
@@ -72,19 +70,6 @@ struct run {
     int n_details, n_metrics;
     long gen_tokens; /* sampled in GRPO stages */
     double gen_s, step_s;
-};
-
-enum run_resume { RESUME_AUTO, RESUME_REQUIRE, RESUME_NEVER };
-
-struct run_options {
-    const char *experiment, *out, *isa;
-    const char *const *set;
-    int n_set, n_threads;
-    bool overwrite;
-    enum run_resume resume;
-    struct run_limits limits;
-    struct until until;
-    struct report_options report;
 };
 
 /* Reads and checks everything before the first file is written; then makes the folder, its
