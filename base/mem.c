@@ -1,6 +1,8 @@
 /* base/mem.c: see mem.h. */
 #include "base/mem.h"
 
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20) /* so that rounding up costs little */
 #define BLOCK_BYTES (1u << 20)
+
+static atomic_size_t in_use, limit;
 
 struct arena_block {
     struct arena_block *next;
@@ -36,6 +40,12 @@ static void *allocate(size_t bytes) {
     return p;
 }
 
+static _Noreturn void over_limit(size_t bytes, size_t used, size_t most) {
+    fprintf(stderr, "hone: out of memory: %zu MB wanted beside %zu MB, this machine has %zu MB to "
+                    "give\n", bytes >> 20, used >> 20, most >> 20);
+    _exit(EX_OSERR);
+}
+
 void *mem_new(size_t n, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * ALIGN)
@@ -43,6 +53,8 @@ void *mem_new(size_t n, size_t size) {
     bytes = bytes ? round_up(bytes) : ALIGN;
     void *p = allocate(bytes);
     if (!p) out_of_memory(n, size);
+    size_t most = atomic_load(&limit), used = atomic_fetch_add(&in_use, malloc_usable_size(p));
+    if (most > 0 && used + bytes > most) over_limit(bytes, used, most);
     memset(p, 0, bytes);
     return p;
 }
@@ -55,7 +67,14 @@ void *mem_resize(void *p, size_t n_old, size_t n_new, size_t size) {
     return q;
 }
 
-void mem_free(void *p) { free(p); }
+void mem_free(void *p) {
+    if (p) atomic_fetch_sub(&in_use, malloc_usable_size(p));
+    free(p);
+}
+
+size_t mem_in_use(void) { return atomic_load(&in_use); }
+
+void mem_limit(size_t bytes) { atomic_store(&limit, bytes); }
 
 char *mem_strdup(const char *s) {
     if (!s) return NULL;
