@@ -11,6 +11,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/err.h"
+
 #define ALIGN 64
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20) /* so that rounding up costs little */
@@ -23,6 +25,17 @@ struct arena_block {
     size_t cap, used;
     char *data;
 };
+
+static _Thread_local int frozen;
+
+void mem_freeze(void) { frozen++; }
+
+void mem_thaw(void) {
+    CHECK(frozen > 0);
+    frozen--;
+}
+
+bool mem_frozen(void) { return frozen > 0; }
 
 static size_t round_up(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
@@ -48,6 +61,7 @@ static _Noreturn void over_limit(size_t bytes, size_t used, size_t most) {
 
 void *mem_new(size_t n, size_t size) {
     size_t bytes;
+    CHECK(!frozen);
     if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * ALIGN)
         out_of_memory(n, size);
     bytes = bytes ? round_up(bytes) : ALIGN;
@@ -68,6 +82,7 @@ void *mem_resize(void *p, size_t n_old, size_t n_new, size_t size) {
 }
 
 void mem_free(void *p) {
+    CHECK(!frozen);
     if (p) atomic_fetch_sub(&in_use, malloc_usable_size(p));
     free(p);
 }

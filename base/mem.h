@@ -3,11 +3,21 @@
  * Out of memory is not an outcome hone can act on: it prints one sentence and exits
  * with EX_OSERR. `struct arena` hands out pieces of one block and gives all of them
  * back at once; it is not shared between threads.
+ *
+ * The loops that must not allocate (a step's sampling and its gradient) run between mem_freeze
+ * and mem_thaw.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* From mem_freeze to mem_thaw (pairs may nest) whatever here allocates or frees on the
+ * calling thread is a bug, and aborts. */
+void mem_freeze(void);
+void mem_thaw(void);
+bool mem_frozen(void);
 
 /* n * size zeroed bytes, aligned to 64, caller frees with mem_free. Never NULL, not
  * even for 0 bytes. */

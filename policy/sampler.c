@@ -2,44 +2,60 @@
 #include "policy/sampler.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <stdint.h>
 
 #include "base/fmath.h"
-#include "base/mem.h"
 
-/* Sums over kept weights are in double and in index order. */
 static double total(const float *w, int V) {
     double sum = 0;
     for (int j = 0; j < V; j++) sum += w[j];
     return sum;
 }
 
-static int larger_first(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x < y) - (x > y);
+/* Sums over weights are in double and in index order. Of those that are at least t: */
+static double sum_from(const float *w, int V, float t) {
+    double sum = 0;
+    for (int j = 0; j < V; j++) sum += w[j] >= t ? w[j] : 0;
+    return sum;
+}
+
+static int count_from(const float *w, int V, float t) {
+    int n = 0;
+    for (int j = 0; j < V; j++) n += w[j] >= t;
+    return n;
+}
+
+/* The largest t in [low, high] that leaves at least n weights, and a sum of at least `least`,
+ * given that low does. Found by halving: the bits of numbers that are not negative are in
+ * their order. Needs no memory, where sorting a copy would. */
+static float cut_at(const float *w, int V, float low, float high, int n, double least) {
+    union {
+        float f;
+        uint32_t bits;
+    } from = {low}, to = {high}, t;
+    while (from.bits < to.bits) {
+        t.bits = from.bits + (to.bits - from.bits + 1) / 2;
+        bool enough = n > 0 ? count_from(w, V, t.f) >= n : sum_from(w, V, t.f) >= least;
+        if (enough)
+            from = t;
+        else
+            to.bits = t.bits - 1;
+    }
+    return from.f;
 }
 
 /* Zeroes every weight that the filters drop: all cut at one threshold on the weight. */
 static void filter(const struct sampler *s, float *w, int V) {
-    float *sorted = mem_new((size_t)V, sizeof *sorted);
-    for (int j = 0; j < V; j++) sorted[j] = w[j];
-    qsort(sorted, (size_t)V, sizeof *sorted, larger_first);
-    int n = s->top_k > 0 && s->top_k < V ? s->top_k : V;
-    float threshold = sorted[n - 1];
-    double sum = 0, reached = 0;
-    for (int j = 0; j < V && sorted[j] >= threshold; j++) sum += sorted[j];
-    for (int j = 0; j < V && s->top_p < 1 && sorted[j] >= threshold; j++) {
-        reached += sorted[j];
-        if (reached >= s->top_p * sum) {
-            threshold = sorted[j];
-            break;
-        }
-    }
-    float least = (float)(s->min_p * sorted[0]);
+    float threshold = 0, best = 0;
+    for (int j = 0; j < V; j++)
+        if (w[j] > best) best = w[j];
+    if (s->top_k > 0 && s->top_k < V) threshold = cut_at(w, V, 0, best, s->top_k, 0);
+    if (s->top_p < 1)
+        threshold = cut_at(w, V, threshold, best, 0, s->top_p * sum_from(w, V, threshold));
+    float least = (float)(s->min_p * best);
     if (least > threshold) threshold = least;
     for (int j = 0; j < V; j++)
         if (w[j] < threshold) w[j] = 0;
-    mem_free(sorted);
 }
 
 void sampler_row_fill(struct sampler_row *row, const struct kernels *k,

@@ -642,7 +642,9 @@ static void run(struct pass *p) {
 #pragma omp parallel num_threads(t->n_threads)
     {
         CHECK(omp_get_num_threads() == t->n_threads);
+        mem_freeze();
         run_thread(p, omp_get_thread_num());
+        mem_thaw();
         stage_enter(STAGE_IDLE);
     }
     stage_enter(STAGE_OTHER);

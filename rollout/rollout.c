@@ -57,6 +57,8 @@ struct rollout {
     int *id;               /* slab of all traces */
     float *logp;
     size_t n_slab;
+    int *first_trace; /* [first_cap] of each prompt of the run */
+    int first_cap;
 };
 
 /* What one run shares. */
@@ -66,7 +68,6 @@ struct job {
     const struct rollout_prompt *prompt;
     int n_prompts, batch;
     struct trace *trace;
-    const int *first_trace; /* [n_prompts] */
     atomic_int next;
 };
 
@@ -120,6 +121,7 @@ void rollout_free(struct rollout *r) {
     mem_free(r->worker);
     mem_free(r->id);
     mem_free(r->logp);
+    mem_free(r->first_trace);
     mem_free(r);
 }
 
@@ -130,7 +132,7 @@ static bool next_group(struct job *j, struct worker *w) {
     if (p >= j->n_prompts) return false;
     struct group *g = w->group;
     while (g->left > 0) g++; /* at most one group a sample in flight, so one is free */
-    *g = (struct group){.prompt = &j->prompt[p], .trace = j->trace + j->first_trace[p],
+    *g = (struct group){.prompt = &j->prompt[p], .trace = j->trace + j->r->first_trace[p],
                         .left = j->prompt[p].n_samples};
     CHECK(g->prompt->n >= 1 && g->prompt->n <= j->r->max_prompt && g->left > 0);
     if (g->prompt->n > 1) {
@@ -270,25 +272,37 @@ static void place_traces(struct rollout *r, struct trace *trace, int n, int max_
                                   .logp = r->logp + (size_t)i * (size_t)max_len};
 }
 
-void rollout_run(struct rollout *r, const struct rollout_config *cfg,
-                 const struct rollout_prompt *prompt, int n_prompts, struct trace *trace) {
-    int n = 0, *first = mem_new((size_t)n_prompts, sizeof *first);
-    CHECK(cfg->max_completion_length <= r->max_completion);
+/* Fills first_trace; how many traces there will be. */
+static int number_traces(struct rollout *r, const struct rollout_prompt *prompt, int n_prompts) {
+    int n = 0;
+    if (n_prompts > r->first_cap) {
+        mem_free(r->first_trace);
+        r->first_trace = mem_new((size_t)n_prompts, sizeof *r->first_trace);
+        r->first_cap = n_prompts;
+    }
     for (int i = 0; i < n_prompts; i++) {
-        first[i] = n;
+        r->first_trace[i] = n;
         n += prompt[i].n_samples;
     }
+    return n;
+}
+
+void rollout_run(struct rollout *r, const struct rollout_config *cfg,
+                 const struct rollout_prompt *prompt, int n_prompts, struct trace *trace) {
+    CHECK(cfg->max_completion_length <= r->max_completion);
+    int n = number_traces(r, prompt, n_prompts);
     place_traces(r, trace, n, cfg->max_completion_length);
     int share = (n + r->n_workers - 1) / r->n_workers;
     struct job j = {r, cfg, prompt, n_prompts, share < r->max_batch ? share : r->max_batch,
-                    trace, first, 0};
+                    trace, 0};
 #pragma omp parallel num_threads(r->n_threads)
     {
         int i = omp_get_thread_num();
         CHECK(omp_get_num_threads() == r->n_threads);
+        mem_freeze();
         work(&j, &r->worker[i / r->team], i % r->team);
+        mem_thaw();
         stage_enter(STAGE_IDLE);
     }
     stage_enter(STAGE_OTHER);
-    mem_free(first);
 }
