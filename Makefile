@@ -6,7 +6,7 @@
 #   make fuzz       libFuzzer, FUZZ_RUNS=   make torture    thousands of kills, KILLS=
 #   make faults     each write made to fail make install    DESTDIR= PREFIX=
 #   make bench-db   a million episodes, EPISODES=
-#   make clean
+#   make clean                              make check-aarch64  the same bits there, emulated
 #
 # MODE (release, asan, fuzz) picks the flags and its own object folder. CC may be gcc or clang.
 # V=1 shows the commands.
@@ -19,7 +19,7 @@ PREFIX ?= /usr/local
 PKGS := sqlite3 libcurl libcjson libxxhash libpcre2-8 libutf8proc
 PKGS += libseccomp
 # FLINT 3 holds what were libraries of their own before (reward/math_flint.h).
-HAVE_FLINT3 := $(shell echo | $(CC) -E -include flint/ca.h - >/dev/null 2>&1 && echo yes)
+HAVE_FLINT3 := $(shell echo | $(CC) $(CFLAGS) -E -include flint/ca.h - >/dev/null 2>&1 && echo yes)
 FLINT := $(if $(HAVE_FLINT3),,-lcalcium -lantic -lflint-arb) -lflint -lmpfr -lgmp
 OUT := build/$(MODE)-$(notdir $(CC))
 VERSION := 0.1.0
@@ -134,6 +134,9 @@ KILLS ?= 1000
 torture: hone
 	HONE=$(CURDIR)/hone HONE_TEST_KILLS=$(KILLS) tests/test_kill.sh
 	HONE=$(CURDIR)/hone HONE_TEST_KILLS=$(KILLS) HONE_TEST_EXPERIMENT=quickstart tests/test_kill.sh
+# The same bits on another processor: a cross build under an emulator (./setup.sh --aarch64).
+check-aarch64: hone
+	+@tests/aarch64.sh
 lint:
 	@CFLAGS="$(BASE)" tests/lint.sh
 bench: hone
@@ -159,7 +162,7 @@ install: hone hone_sqlite.so
 clean:
 	rm -rf build hone hone_sqlite.so
 
-.PHONY: bench-db torture faults fuzz fuzz-targets
+.PHONY: bench-db torture faults fuzz fuzz-targets check-aarch64
 .PHONY: all hone tests check asan lint bench quickstart install clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

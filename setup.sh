@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, running and testing hone need; with --dev also
-# those of the other compiler and of lint. Says nothing when nothing is missing.
+# those of the other compiler and of lint; with --aarch64 also a cross compiler, an emulator,
+# and the libraries in build/aarch64-root. Says nothing when nothing is missing.
 set -euo pipefail
 
 packages=(gcc make pkg-config git libc6-dev libsqlite3-dev libcurl4-openssl-dev libcjson-dev
     libxxhash-dev libpcre2-dev libutf8proc-dev libgmp-dev libmpfr-dev libflint-dev libcmocka-dev
     libseccomp-dev sqlite3 python3 g++)
 dev=(clang libclang-rt-dev libomp-dev cppcheck)
+aarch64=(gcc-aarch64-linux-gnu qemu-user)
 
 case "${1:-}" in
-    "") ;;
+    "" | --aarch64) ;;
     --dev) packages+=("${dev[@]}") ;;
     *)
-        echo "usage: ./setup.sh [--dev]" >&2
+        echo "usage: ./setup.sh [--dev | --aarch64]" >&2
         exit 64
         ;;
 esac
@@ -48,6 +50,39 @@ if [ -z "$(flint_version)" ]; then # the lists are absent
     fetch_lists
 fi
 [[ $(flint_version) != 2.* ]] || packages+=(libflint-arb-dev libantic-dev libcalcium-dev)
+
+# The libraries that hone links, for aarch64. libflint-dev cannot be installed for two
+# architectures at once, so they are unpacked into a folder; apt finds what they need among
+# its own lists, and nothing of this system changes.
+unpack_aarch64() {
+    local root=build/aarch64-root apt="$PWD/build/aarch64-apt" link deb wanted=(libgomp1)
+    local package options
+    for package in "${packages[@]}"; do
+        [[ $package != lib*-dev ]] || wanted+=("$package")
+    done
+    [ "$(cat "$root/unpacked" 2>/dev/null)" != "${wanted[*]}" ] || return 0
+    echo "setup.sh: unpacking ${wanted[*]} for aarch64 into $root"
+    rm -rf "$root" "$apt"
+    mkdir -p "$root" "$apt/lists/partial" "$apt/archives/partial"
+    touch "$apt/status"
+    options=(-qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State="$apt"
+        -o Dir::State::status="$apt/status" -o Dir::Cache="$apt" -o APT::Sandbox::User=
+        -o Debug::NoLocking=1)
+    apt-get "${options[@]}" update
+    apt-get "${options[@]}" install -y --no-install-recommends --download-only "${wanted[@]}"
+    for deb in "$apt"/archives/*.deb; do dpkg-deb -x "$deb" "$root"; done
+    # links that start at / are meant to start at the root
+    find "$root" -type l -lname '/*' | while read -r link; do
+        ln -snfr "$root$(readlink "$link")" "$link"
+    done
+    rm -rf "$apt"
+    echo "${wanted[*]}" >"$root/unpacked"
+}
+if [ "${1:-}" = --aarch64 ]; then
+    cd "$(dirname "$0")"
+    unpack_aarch64
+    packages+=("${aarch64[@]}")
+fi
 
 missing=()
 for package in "${packages[@]}"; do
