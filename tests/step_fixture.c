@@ -10,7 +10,8 @@ void step_fixture_init(struct step_fixture *f, enum policy_shape shape, struct s
     policy_fixture_init(&f->policy, shape, V, STEP_MAX_PROMPT + STEP_MAX_LEN);
     for (int i = 0; i < STEP_PROMPTS; i++) {
         key.prompt = (uint32_t)i;
-        f->prompt[i] = (struct rollout_prompt){f->id[i], 1 + 2 * i, 5, (uint32_t)i, STEP_SAMPLES, 0};
+        f->prompt[i] = (struct rollout_prompt){.id = f->id[i], .n = 1 + 2 * i, .step = 5,
+                                               .prompt = (uint32_t)i, .n_samples = STEP_SAMPLES};
         for (int j = 0; j < f->prompt[i].n; j++)
             f->id[i][j] = (int)rng_below(&key, (uint32_t)j, (uint64_t)V);
     }

@@ -16,7 +16,8 @@
 
 /* Rounds: threads, sequences in flight a thread, tokens a pass. */
 static const int threads[] = {1, 2, 3, 4, 8}, in_flight[] = {64, 7, 64, 1, 7};
-static const int budgets[] = {4096, STEP_MAX_FAMILY, 2 * STEP_MAX_FAMILY + 7, 4096, STEP_MAX_FAMILY};
+static const int budgets[] = {4096, STEP_MAX_FAMILY, 2 * STEP_MAX_FAMILY + 7, 4096,
+                              STEP_MAX_FAMILY};
 
 static const struct sampler plain = {1, 0, 1, 0}, filtered = {0.8, 9, 0.95, 0.01};
 
