@@ -1,7 +1,7 @@
 /* tests/step_fixture.h: the episodes of one GRPO step, drawn and trained on.
  *
- * 8 prompts of 1 to 15 tokens with 8 samples each, so that 64 sequences are in flight where
- * they may. Draw into one struct step_episodes, train on another's.
+ * 8 prompts of 1 to 15 tokens with 8 samples each, so that 64 sequences are in flight
+ * where they may. Draw into one struct step_episodes, train on another's.
  */
 #ifndef TESTS_STEP_FIXTURE_H
 #define TESTS_STEP_FIXTURE_H
@@ -30,17 +30,21 @@ struct step_episodes {
     int n[STEP_EPISODES];
 };
 
-void step_fixture_init(struct step_fixture *f, enum policy_shape shape, struct sampler sampler);
+void step_fixture_init(struct step_fixture *f, enum policy_shape shape,
+                       struct sampler sampler);
 void step_fixture_clear(struct step_fixture *f);
 
-struct rollout *step_fixture_rollout(const struct step_fixture *f, int max_batch, int n_threads);
+struct rollout *step_fixture_rollout(const struct step_fixture *f, int max_batch,
+                                     int n_threads);
 
 /* All of them with one run of r. */
-void step_fixture_draw(struct step_fixture *f, struct rollout *r, struct step_episodes *out);
+void step_fixture_draw(struct step_fixture *f, struct rollout *r,
+                       struct step_episodes *out);
 
-/* The gradient by the episodes e (grad NULL: only measures); logp gets what is computed. */
+/* The gradient by the episodes e (grad NULL: only measures); logp gets what is computed.
+ */
 struct update_stats step_fixture_learn(const struct step_fixture *f, struct update *u,
-                                       const struct step_episodes *e, bool share, float *grad,
-                                       struct step_episodes *logp);
+                                       const struct step_episodes *e, bool share,
+                                       float *grad, struct step_episodes *logp);
 
 #endif

@@ -1,7 +1,7 @@
-/* tests/test_exact.c: one step's episodes, log-probabilities and gradient have the same bits
- * however many sequences are in flight, on any number of threads, with and without shared
- * prompts, whatever the budget of a pass, on every instruction set; and what was sampled is
- * what is trained. */
+/* tests/test_exact.c: one step's episodes, log-probabilities and gradient have the same
+ * bits however many sequences are in flight, on any number of threads, with and without
+ * shared prompts, whatever the budget of a pass, on every instruction set; and what was
+ * sampled is what is trained. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,15 +38,16 @@ static void draw_alone(struct step_fixture *f, struct step_episodes *out) {
     }
 }
 
-static void check_draw(struct step_fixture *f, const struct step_episodes *alone, int max_batch,
-                       int n_threads) {
+static void check_draw(struct step_fixture *f, const struct step_episodes *alone,
+                       int max_batch, int n_threads) {
     struct step_episodes crowd;
     struct rollout *r = step_fixture_rollout(f, max_batch, n_threads);
     step_fixture_draw(f, r, &crowd);
     rollout_free(r);
     if (memcmp(&crowd, alone, sizeof crowd) != 0)
-        fail_msg("%d in flight on %d threads of %s: not the episodes that are drawn alone",
-                 max_batch, n_threads, f->policy.m.k->name);
+        fail_msg(
+            "%d in flight on %d threads of %s: not the episodes that are drawn alone",
+            max_batch, n_threads, f->policy.m.k->name);
 }
 
 /* The gradient must be want; want[0] is NaN until there is one. */
@@ -62,8 +63,9 @@ static void check_learn(struct step_fixture *f, const struct step_episodes *e, b
     assert_memory_equal(trained.logp, e->logp, sizeof trained.logp);
     if (want[0] != want[0]) memcpy(want, grad, n * sizeof *grad);
     if (memcmp(want, grad, n * sizeof *grad) != 0)
-        fail_msg("%d tokens a pass on %d threads of %s, %s: another gradient", budget, n_threads,
-                 f->policy.m.k->name, share ? "shared prompts" : "whole sequences");
+        fail_msg("%d tokens a pass on %d threads of %s, %s: another gradient", budget,
+                 n_threads, f->policy.m.k->name,
+                 share ? "shared prompts" : "whole sequences");
     mem_free(grad);
 }
 

@@ -1,7 +1,8 @@
-/* tests/test_frozen.c: the loops of sampling and training take no lock and allocate nothing.
+/* tests/test_frozen.c: the loops of sampling and training take no lock and allocate
+ * nothing.
  *
- * This program stands before the C library's allocator and before the locks of pthreads and
- * OpenMP, and notes who calls them in a parallel region while the thread is frozen
+ * This program stands before the C library's allocator and before the locks of pthreads
+ * and OpenMP, and notes who calls them in a parallel region while the thread is frozen
  * (base/mem.h). What the OpenMP runtime does for its own barriers does not count.
  */
 #include <stdarg.h>
@@ -39,8 +40,9 @@ static void note(const char *name, void *caller) {
     if (!mem_frozen() || noting) return;
     noting = true;
     bool loop = omp_get_level() > 0; /* else the runtime may be making a team */
-    bool runtime = dladdr(caller, &where) && where.dli_fname &&
-                   (strstr(where.dli_fname, "libgomp") || strstr(where.dli_fname, "libomp"));
+    bool runtime =
+        dladdr(caller, &where) && where.dli_fname &&
+        (strstr(where.dli_fname, "libgomp") || strstr(where.dli_fname, "libomp"));
     noting = false;
     if (runtime || !loop) return;
     atomic_store(&last_seen, name);
@@ -193,11 +195,12 @@ static void test_memory_of_ours_aborts(void **state) {
 static void check_unseen(const char *what, int shape, int n_threads) {
     int n = seen();
     if (n > 0)
-        fail_msg("%s of policy %d on %d threads: %d calls, the last of %s", what, shape, n_threads,
-                 n, atomic_load(&last_seen));
+        fail_msg("%s of policy %d on %d threads: %d calls, the last of %s", what, shape,
+                 n_threads, n, atomic_load(&last_seen));
 }
 
-/* The loops freeze themselves; the second time nothing around them may allocate either. */
+/* The loops freeze themselves; the second time nothing around them may allocate either.
+ */
 static void check_step(enum policy_shape shape, struct sampler sampler, int n_threads) {
     static const char *const stop[] = {"ab", "dd"};
     struct step_fixture f;
