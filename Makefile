@@ -6,6 +6,7 @@
 #   make fuzz       libFuzzer, FUZZ_RUNS=   make torture    thousands of kills, KILLS=
 #   make faults     each write made to fail make install    DESTDIR= PREFIX=
 #   make bench-db   a million episodes, EPISODES=
+#   make hostile    programs that want out  make mbpp       a public set, MBPP=FILE
 #   make clean                              make check-aarch64  the same bits there, emulated
 #
 # MODE (release, asan, fuzz) picks the flags and its own object folder. CC may be gcc or clang.
@@ -137,6 +138,12 @@ torture: hone
 # The same bits on another processor: a cross build under an emulator (./setup.sh --aarch64).
 check-aarch64: hone
 	+@tests/aarch64.sh
+# Programs that want out, as root and as somebody else; MBPP=FILE: its references and mistakes.
+hostile: hone
+	@HONE=$(CURDIR)/hone tests/hostile/run.sh --timing
+mbpp: hone
+	@[ -s "$(MBPP)" ] || { echo "make mbpp: MBPP=FILE must name mbpp.jsonl (974 rows)"; exit 66; }
+	tests/mbpp.py $(CURDIR)/hone $(MBPP)
 lint:
 	@CFLAGS="$(BASE)" tests/lint.sh
 bench: hone
@@ -162,7 +169,7 @@ install: hone hone_sqlite.so
 clean:
 	rm -rf build hone hone_sqlite.so
 
-.PHONY: bench-db torture faults fuzz fuzz-targets check-aarch64
+.PHONY: bench-db torture faults fuzz fuzz-targets check-aarch64 hostile mbpp
 .PHONY: all hone tests check asan lint bench quickstart install clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(gcc make pkg-config git libc6-dev libsqlite3-dev libcurl4-openssl-dev libcjson-dev
     libxxhash-dev libpcre2-dev libutf8proc-dev libgmp-dev libmpfr-dev libflint-dev libcmocka-dev
-    libseccomp-dev sqlite3 python3 g++)
+    libseccomp-dev sqlite3 python3 g++ lua5.4)
 dev=(clang libclang-rt-dev libomp-dev cppcheck)
 aarch64=(gcc-aarch64-linux-gnu qemu-user)
 

@@ -16,6 +16,7 @@ int cmd_rescore(int argc, char **argv);
 int cmd_db(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_score(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_reward(int argc, char **argv);
 int cmd_reward_worker(int argc, char **argv); /* not in the table: hone starts it itself */
 int cmd_help(int argc, char **argv);

@@ -22,6 +22,7 @@ static const struct cmd table[] = {
     {"db", cmd_db, "check, prune, export, merge and bring up databases of runs"},
     {"bench", cmd_bench, "measure the machine, and how near to its ceiling a policy runs"},
     {"reward", cmd_reward, "try a reward plug-in against its interface's rules"},
+    {"doctor", cmd_doctor, "say what this machine offers for judging programs"},
     {"help", cmd_help, "help of a command, or of a topic: config, problems"},
 };
 

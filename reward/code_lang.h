@@ -1,4 +1,4 @@
-/* reward/code_lang.h: the languages that programs are judged in. Inside reward/ only.
+/* reward/code_lang.h: the languages that programs are judged in.
  *
  * A language is on this machine when its programs are. Any thread.
  */

@@ -19,6 +19,7 @@ struct trial {
     struct sandbox *sb;
     const struct code_tests *tests;
     const struct code_options *o;
+    double timeout_s;
     const char *program; /* [n] */
     size_t n;
     int passed;
@@ -54,7 +55,7 @@ static const char *end_of(const struct trial *t, const struct sandbox_result *r,
     size_t from = n;
     while (from && last[from - 1] != '\n') from--;
     switch (r->end) {
-    case SANDBOX_TIMEOUT: snprintf(why, 100, "not done within %g s", t->o->timeout_s); break;
+    case SANDBOX_TIMEOUT: snprintf(why, 100, "not done within %g s", t->timeout_s); break;
     case SANDBOX_OUTPUT: snprintf(why, 100, "its output has no end"); break;
     case SANDBOX_SIGNALED: snprintf(why, 100, "killed by signal %d", r->code); break;
     default:
@@ -65,7 +66,7 @@ static const char *end_of(const struct trial *t, const struct sandbox_result *r,
 }
 
 static struct sandbox_request request(const struct trial *t, enum sandbox_kind kind) {
-    return (struct sandbox_request){.kind = kind, .wall_ms = (int)(t->o->timeout_s * 1000),
+    return (struct sandbox_request){.kind = kind, .wall_ms = (int)(t->timeout_s * 1000),
                                     .memory_bytes = t->o->memory_mib << 20,
                                     .max_output = MAX_OUTPUT, .peer = -1};
 }
@@ -383,7 +384,8 @@ static int count(const struct code_tests *t, enum code_test_kind kind) {
 void code_judge(struct sandbox *sb, const struct code_tests *tests, const char *program, size_t n,
                 const struct code_options *o, struct verdict *v) {
     struct trial t = {.sb = sb, .tests = tests, .o = o, .program = program, .n = n,
-                      .first_failed = -1};
+                      .first_failed = -1,
+                      .timeout_s = tests->timeout_s > 0 ? tests->timeout_s : o->timeout_s};
     int scripts = count(tests, CODE_SCRIPT);
     CHECK(tests->n > 0);
     if (count(tests, CODE_CALLS)) run_calls(&t);

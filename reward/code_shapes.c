@@ -386,6 +386,9 @@ int code_tests_read(struct code_tests *t, const cJSON *row, const char *lang,
     *t = (struct code_tests){.setup = "", .before = ""};
     const cJSON *named = json_find(row, "language");
     if (cJSON_IsString(named)) lang = named->valuestring;
+    if (json_find(row, "timeout") &&
+        json_as_double(json_find(row, "timeout"), "timeout", 0.05, 600, &t->timeout_s, err) != 0)
+        return -1;
     if (code_lang_find(&t->lang, lang, err) != 0) return -1;
     if (read_mbpp(t, row, arena, err) != 0) return -1;
     if (read_tests(t, row, arena, err) != 0) return -1;

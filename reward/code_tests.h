@@ -58,6 +58,7 @@ struct code_test {
 struct code_tests {
     const struct code_lang *lang;
     const char *setup; /* run after the program, before its calls */
+    double timeout_s;   /* of a run, as the row has it; 0: as the option */
     const char *before; /* put before the program (HumanEval's prompt); "" */
     struct code_test *test; /* [n] */
     struct code_check *check; /* [n_checks] */

@@ -10,9 +10,11 @@ if ! "$HONE" score --checker code --data probe.jsonl >probe.out 2>&1; then
 fi
 
 # rows NAME [OPTIONS]: scores the rows of stdin, "status score reason" a row into NAME.got.
+# A machine that is busy with other things is no reason to fail.
+long='"timeout": 120, "compile_timeout": 240'
 rows() {
     cat >"$1.jsonl"
-    "$HONE" score --checker code --data "$1.jsonl" --options "${2:-{\}}" --json >"$1.out" ||
+    "$HONE" score --checker code --data "$1.jsonl" --options "{${2:-$long}}" --json >"$1.out" ||
         echo "status $?"
     sed -nE 's/.*"status": "([a-z_]*)", "score": ([0-9.e-]*), .*"reason": "(.*)"}$/\1 \2 \3/p' \
         "$1.out" >"$1.got"
@@ -62,8 +64,8 @@ ok 1 passed, by asserts that ran beside it
 EOF
 t "tests of every shape" 0 "" diff shapes.want shapes.got
 
-rows ends '{"timeout": 0.5}' <<'EOF'
-{"test_list": ["assert f(2) == 4"], "pred": "def f(x):\n  while True: pass"}
+rows ends <<'EOF'
+{"test_list": ["assert f(2) == 4"], "pred": "def f(x):\n  while True: pass", "timeout": 0.5}
 {"test_list": ["assert f(2) == 4"], "pred": "def f(x): raise KeyError(x)"}
 {"test_list": ["assert f(2) == 4"], "pred": "def f(x) return 4"}
 {"test_list": ["assert f(2) == 4"], "pred": "import os; os._exit(0)"}
@@ -90,14 +92,14 @@ undecided 0 test 1 hands over what is no plain data
 EOF
 t "how a program ends" 0 "" diff ends.want ends.got
 
-rows partial '{"partial": "yes"}' <<'EOF'
+rows partial "$long, \"partial\": \"yes\"" <<'EOF'
 {"test_list": ["assert f(2) == 4", "assert f(3) == 9", "assert f(0) == 0", "assert f(1) == 1"], "pred": "def f(x): return x + x"}
 {"tests": [{"input": "1", "output": "1"}, {"input": "2", "output": "3"}], "pred": "print(input())"}
 EOF
 t "partial credit" 0 "^ok 0.5 test 2 of 4: wrong value 6 ok 0.5 test 2 of 2: wrong output $" tr '\n' ' ' <partial.got
 
 for warm in yes no; do
-    rows $warm "{\"warm\": \"$warm\", \"output\": \"tokens\", \"tolerance\": 1e-6}" <<'EOF'
+    rows $warm "$long, \"warm\": \"$warm\", \"output\": \"tokens\", \"tolerance\": 1e-6" <<'EOF'
 {"tests": [{"input": "2 3", "output": "0.6666667"}], "pred": "a, b = map(int, input().split())\nprint(a / b)"}
 {"tests": [{"input": "2 3", "output": "0.67"}], "pred": "a, b = map(int, input().split())\nprint(a / b)"}
 EOF
@@ -118,6 +120,20 @@ bad "inputs without outputs" "lists of one length" \
     '{"pred": "", "public_tests": {"input": ["1"], "output": []}}'
 t "an option out of range" 78 "tolerance: is for" "$HONE" score --checker code --data bad.jsonl \
     --options '{"tolerance": 0.1}'
+
+t "the layers and languages of this machine" 0 "^  rlimits +yes$" "$HONE" doctor
+t "a layer that is none" 64 "no sandbox layer 'secomp'; did you mean 'seccomp'" "$HONE" doctor \
+    --sandbox namespaces,rlimits,secomp
+cat >experiment.json <<'EOF'
+{"name": "x", "model": {"config": {"hidden_size": 32}}, "problems": {"train": "code:shapes.jsonl"},
+ "stages": [{"type": "grpo", "max_steps": 1}]}
+EOF
+head -n 2 shapes.jsonl | sed 's/^{/{"prompt": "square it", /' >tasks.jsonl
+sed -i 's/shapes.jsonl/tasks.jsonl/' experiment.json
+t "programs need their checker" 78 'stages\[0\]: its problems need \{"checker": "code"\}' "$HONE" \
+    train experiment.json --out run
+t "a layer of an experiment that is none" 78 "reward.sandbox: no sandbox layer 'cgruop'" "$HONE" \
+    train experiment.json --out run --set reward.sandbox=namespaces,rlimits,cgruop
 
 # one right and one wrong program a language
 run_language() {
