@@ -22,8 +22,8 @@
 
 enum {
     MAX_SLOTS = 64,
-    START_MS = 20000, /* for a launcher to be ready, on a machine that is very busy */
-    KILL_MS = 20000,  /* for a killed run to be reaped, likewise */
+    START_MS = 180000, /* for a launcher to be ready, on a machine that is very busy */
+    KILL_MS = 180000, /* for a killed run to be reaped, likewise */
 };
 
 #define DEFAULT_MEMORY (512l << 20)
