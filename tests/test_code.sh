@@ -132,7 +132,7 @@ head -n 2 shapes.jsonl | sed 's/^{/{"prompt": "square it", /' >tasks.jsonl
 sed -i 's/shapes.jsonl/tasks.jsonl/' experiment.json
 t "programs need their checker" 78 'stages\[0\]: its problems need \{"checker": "code"\}' "$HONE" \
     train experiment.json --out run
-t "a layer of an experiment that is none" 78 "reward.sandbox: no sandbox layer 'cgruop'" "$HONE" \
+t "a layer of an experiment that is none" 78 "reward.sandbox.*: no sandbox layer 'cgruop'" "$HONE" \
     train experiment.json --out run --set reward.sandbox=namespaces,rlimits,cgruop
 
 # one right and one wrong program a language
