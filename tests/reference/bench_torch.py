@@ -6,8 +6,7 @@
     python tests/reference/bench_torch.py --table FILE
 
 Run by hand from the root of the tree, with ./hone built. Written for Python 3.11,
-torch 2.13.0, transformers 5.23.0; both are printed. JEMALLOC, if it is there, is preloaded
-for torch alone.
+torch 2.13.0, transformers 5.23.0; both are logged.
 
 Each round measures hone, then torch, in one window (bench_window.py); the torch process has
 compiled and warmed up before. train: 2,048 tokens in sequences of 256, every position a
@@ -33,12 +32,19 @@ import bench_window
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
-JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 PRESETS = ("tiny-moe", "moe-30m", "llama-135m")
 SHAPE = {"micro": 2048, "seq": 256, "sequences": 64, "prompt": 64, "tokens": 48}
 DEFAULT = {"mode": "f32", "attention": "sdpa", "experts": "grouped_mm", "compile": "",
            "split": 1, "cache": "dynamic", "malloc": "jemalloc"}
-BEST = {}
+BEST = {  # by --tune
+    ("tiny-moe", "train", "f32"): {"experts": "eager", "compile": "default"},
+    ("tiny-moe", "train", "bf16"): {"mode": "autocast"},
+    ("tiny-moe", "rollout", "bf16"): {"mode": "bf16"},
+    ("moe-30m", "train", "bf16"): {"mode": "autocast"},
+    ("moe-30m", "rollout", "bf16"): {"mode": "bf16"},
+    ("llama-135m", "train", "bf16"): {"mode": "bf16"},
+    ("llama-135m", "rollout", "bf16"): {"mode": "bf16"},
+}
 
 
 def preset_configs():
@@ -58,9 +64,7 @@ class Torch:
 
     def __init__(self, case, setting, threads):
         preset, job, _ = case
-        env = dict(os.environ, OMP_NUM_THREADS=str(threads))
-        if setting["malloc"] == "jemalloc" and os.path.exists(JEMALLOC):
-            env["LD_PRELOAD"] = JEMALLOC
+        env = bench_window.torch_environment(setting["malloc"], threads)
         what = dict(SHAPE, **setting, job=job, threads=threads, config=preset_configs()[preset])
         self.child = subprocess.Popen(
             [sys.executable, os.path.join(HERE, "torch_job.py"), json.dumps(what)], env=env,
@@ -99,9 +103,7 @@ def tokens(job):
 
 def compare(o, case):
     setting = dict(DEFAULT, **BEST.get(case, {}))
-    if case[2] == "bf16" and setting["mode"] == "f32":
-        setting["mode"] = "autocast"
-    torch = Torch(case, setting, o.threads)
+    torch, _ = bench_window.window(lambda: (Torch(case, setting, o.threads), 0.0))
     repeat = 1 if case[0] == "llama-135m" else 3
 
     def both():
@@ -110,7 +112,7 @@ def compare(o, case):
         return (ours, theirs), max(waited, waited_too)
 
     for _ in range(o.rounds):
-        (ours, theirs), waited = bench_window.quiet_window(both)
+        (ours, theirs), waited = bench_window.quiet_window(both, [torch.child.pid])
         bench_window.log_line(o.log, {
             "preset": case[0], "job": case[1], "dtype": case[2], "hone": tokens(case[1]) / ours,
             "pytorch": tokens(case[1]) / theirs, "waited": round(waited, 4), "setting": setting,
@@ -125,12 +127,12 @@ def tune(o, case):
         setting = dict(DEFAULT, **dict(zip(keys, choice)))
         setting["split"] = int(setting["split"])
         try:
-            torch = Torch(case, setting, o.threads)
+            torch, _ = bench_window.window(lambda: (Torch(case, setting, o.threads), 0.0))
         except RuntimeError as e:
             print(f"{case} {dict(zip(keys, choice))}: {e}", file=sys.stderr)
             continue
         for _ in range(o.rounds):
-            s, waited = bench_window.window(torch.seconds)
+            s, waited = bench_window.window(torch.seconds, [torch.child.pid])
             bench_window.log_line(o.log, {
                 "preset": case[0], "job": case[1], "dtype": case[2],
                 "tune": dict(zip(keys, choice)), "pytorch": tokens(case[1]) / s,

@@ -33,10 +33,9 @@ import bench_window
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
-JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 WARM_UP = 2
 METRICS = ("step_time", "completions/mean_length", "reward")
-BEST = {"experts": "grouped_mm", "bf16": "", "compile": "", "cache": "dynamic",
+BEST = {"experts": "eager", "bf16": "", "compile": "", "cache": "dynamic",
         "continuous": "", "malloc": "jemalloc"}
 
 
@@ -86,9 +85,7 @@ class Trl:
         prompts, _ = run_hone(experiment, read_prompts)
         what = {"setting": setting, "model": o.model, "stage": experiment["stages"][0],
                 "prompts": prompts}
-        env = dict(os.environ, OMP_NUM_THREADS=str(os.cpu_count()))
-        if setting["malloc"] == "jemalloc" and os.path.exists(JEMALLOC):
-            env["LD_PRELOAD"] = JEMALLOC
+        env = bench_window.torch_environment(setting["malloc"], os.cpu_count())
         self.child = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), "--serve"], env=env, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True)
@@ -176,7 +173,7 @@ def serve():
 
 
 def compare(o):
-    trl = Trl(o, BEST)
+    trl, _ = bench_window.window(lambda: (Trl(o, BEST), 0.0))
     experiment = experiment_of_steps(o.model, o.steps + WARM_UP)
 
     def both():
@@ -186,7 +183,7 @@ def compare(o):
 
     rows = []
     for _ in range(o.rounds):
-        (ours, theirs), waited = bench_window.quiet_window(both)
+        (ours, theirs), waited = bench_window.quiet_window(both, [trl.child.pid])
         rows.append({"hone": ours, "trl": theirs, "waited": round(waited, 4)})
         bench_window.log_line(o.log, dict(rows[-1], setting=BEST, **trl.about))
     trl.close()
@@ -203,12 +200,12 @@ def tune(o):
     for choice in itertools.product(*[s.partition("=")[2].split(",") for s in o.set]):
         setting = dict(zip(keys, choice))
         try:
-            trl = Trl(o, dict(BEST, **setting))
+            trl, _ = bench_window.window(lambda: (Trl(o, dict(BEST, **setting)), 0.0))
         except RuntimeError as e:
             print(f"{setting}: {e}", file=sys.stderr)
             continue
         for _ in range(o.rounds):
-            value, waited = bench_window.window(trl.step)
+            value, waited = bench_window.window(trl.step, [trl.child.pid])
             bench_window.log_line(o.log, {"tune": setting, "waited": round(waited, 4), **value})
         trl.close()
 

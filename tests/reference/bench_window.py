@@ -1,9 +1,10 @@
 """What the side-by-side benchmarks share: measuring while nobody else computes, and the log.
 
-A machine is seldom alone. While a window lasts, this session's share of the processors is
-raised as far as the kernel allows (sched(7), autogroup; needs root, else nothing happens). The
-kernel counts how long a measured thread was ready to run and had to wait (schedstat); a window
-in which that was more than MAX_WAIT of the time is thrown away and tried again.
+A machine is seldom alone. While a window lasts, the measured processes run before all others
+(SCHED_RR of sched(7), which leaves these 5 %; needs root, else nothing happens). The kernel
+counts how long a measured thread was ready to run and had to wait (schedstat); a window in
+which that was more than MAX_WAIT of the time is thrown away and tried again, and so is one in
+which this process was stopped.
 """
 import contextlib
 import json
@@ -11,11 +12,25 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
-MAX_WAIT = 0.03
+MAX_WAIT = 0.06
 TRIES = 6
+JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 PAUSE = 5  # seconds between windows, for the others
+
+
+def torch_environment(malloc, threads):
+    """malloc is glibc, glibc-keep or jemalloc; the last two give no memory back."""
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    if malloc == "glibc-keep":
+        env["GLIBC_TUNABLES"] = ("glibc.malloc.mmap_threshold=4294967296:"
+                                 "glibc.malloc.trim_threshold=17179869184")
+    elif malloc == "jemalloc":
+        env["LD_PRELOAD"] = JEMALLOC
+        env["MALLOC_CONF"] = "dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always"
+    return env
 
 
 class Watch:
@@ -46,35 +61,53 @@ def run_watched(command, **kwargs):
     return out, share
 
 
-@contextlib.contextmanager
-def raised_session():
+def schedule(pids, policy, priority):
+    """This process, those that it starts from now on, and living ones with all threads."""
+    for pid in (os.getpid(), *pids):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(PermissionError, ProcessLookupError):
+                os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+
+
+class Pulse(threading.Thread):
+    """Notices by a gap in its beats that the session was stopped."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.done, self.stopped = threading.Event(), False
+        self.start()
+
+    def run(self):
+        last = time.monotonic()
+        while not self.done.wait(0.2):
+            now = time.monotonic()
+            self.stopped = self.stopped or now - last > 2
+            last = now
+
+    def end(self):
+        self.done.set()
+        self.join()
+        return self.stopped
+
+
+def window(measure, pids=()):
+    """What measure() returns: its result, and the share of waiting (1 where all stopped)."""
+    schedule(pids, os.SCHED_RR, 1)
+    pulse = Pulse()
     try:
-        with open("/proc/self/autogroup", encoding="ascii") as f:
-            before = f.read().split()[-1]
-        with open("/proc/self/autogroup", "w", encoding="ascii") as f:
-            f.write("-20")
-    except OSError:
-        yield
-        return
-    try:
-        yield
+        result, waited = measure()
     finally:
-        with open("/proc/self/autogroup", "w", encoding="ascii") as f:
-            f.write(before)
+        stopped = pulse.end()
+        schedule(pids, os.SCHED_OTHER, 0)
+    return result, 1.0 if stopped else waited
 
 
-def window(measure):
-    """What measure() returns: its result, and the share of waiting."""
-    with raised_session():
-        return measure()
-
-
-def quiet_window(measure):
+def quiet_window(measure, pids=()):
     """The first window that was quiet enough; after TRIES the quietest."""
     best = None
     for _ in range(TRIES):
         time.sleep(PAUSE)
-        result, waited = window(measure)
+        result, waited = window(measure, pids)
         if best is None or waited < best[1]:
             best = result, waited
         if waited <= MAX_WAIT:
