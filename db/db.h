@@ -115,8 +115,8 @@ MUST_USE int db_read_found(struct db *db, int step, int *found, struct err *err)
 /* The policy's tokens, in order. */
 MUST_USE int db_read_tokens(struct db *db, struct arena *a, struct db_token **rows, int *n,
                             struct err *err);
-MUST_USE int db_read_stages(struct db *db, struct arena *a, struct db_stage **rows,
-                            int *n, struct err *err);
+MUST_USE int db_read_stages(struct db *db, struct arena *a, struct db_stage **rows, int *n,
+                            struct err *err);
 /* Steps after `after` (0: all). */
 MUST_USE int db_read_steps(struct db *db, int after, struct arena *a,
                            struct db_step **rows, int *n, struct err *err);
@@ -136,11 +136,9 @@ MUST_USE int db_read_verdicts(struct db *db, int64_t episode_id, struct arena *a
 MUST_USE int db_read_evals(struct db *db, struct arena *a, struct db_eval **rows, int *n,
                            struct err *err);
 MUST_USE int db_read_eval_episodes(struct db *db, int64_t eval_id, struct arena *a,
-                                   struct db_eval_episode **rows, int *n,
-                                   struct err *err);
+                                   struct db_eval_episode **rows, int *n, struct err *err);
 
-/* --- views -------------------------------------------------------------------------- */
-
+/* --- views --- */
 MUST_USE int db_read_curve(struct db *db, struct arena *a, struct db_curve **rows, int *n,
                            struct err *err);
 /* Of steps after `after`, in their order; a step that waits for its result is left out. */

@@ -539,7 +539,7 @@ static void replay_grpo(struct replay *r, const struct experiment_stage *s,
                         const struct db_step *row) {
     const struct update_config c = {
         .loss = {s->loss_type, s->epsilon,
-                 s->epsilon_high < 0 ? s->epsilon : s->epsilon_high, s->beta},
+                 s->epsilon_high < 0 ? s->epsilon : s->epsilon_high, s->beta, 0},
         .sampler = {s->temperature, s->top_k, s->top_p, s->min_p},
         .max_completion_length = s->max_completion_length,
         .router_aux_loss_coef = s->router_aux_loss_coef, .share_prompts = true};

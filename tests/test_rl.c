@@ -138,19 +138,32 @@ static void test_loss_matches_its_formula_and_central_differences(void **state) 
                 for (int r = 0; r < 12; r++)
                     for (int f = 0; f < 5; f++)
                         check_token(&(struct loss_config){LOSS_DAPO, eps[e][0], eps[e][1],
-                                                          beta[b]},
+                                                          beta[b], 0},
                                     -1.7f + ratio[r], -1.7f, -1.7f + ref[f], adv[a]);
 }
 
 static void test_loss_on_policy_is_plain_policy_gradient(void **state) {
     (void)state;
-    struct loss_config c = {LOSS_DAPO, 0.2, 0.28, 0};
+    struct loss_config c = {LOSS_DAPO, 0.2, 0.28, 0, 0};
     for (int i = -20; i <= 20; i++) {
         struct loss_token t =
             loss_grpo(&c, -0.3f * (float)i, -0.3f * (float)i, 9, i * 0.1);
         assert_true(t.loss == -(i * 0.1) && t.grad == (float)-(i * 0.1));
         assert_true(!t.low && !t.high && t.kl == 0);
     }
+}
+
+/* The ratio is a weight: held fixed, and not above the cap. */
+static void test_loss_of_others_is_weighted_by_a_truncated_ratio(void **state) {
+    (void)state;
+    struct loss_config c = {LOSS_DAPO, 0.2, 0.28, 0, 1.5};
+    for (int i = -20; i <= 20; i++)
+        for (int a = -3; a <= 3; a++) {
+            double r = exp(0.1 * i), w = fmin(r, 1.5);
+            struct loss_token t = loss_grpo(&c, -1 + 0.1f * (float)i, -1, 9, a);
+            assert_true(fabs(t.grad + w * a) < 1e-6 && fabs(t.loss + w * a) < 1e-6);
+            assert_true(!t.low && t.high == (r > 1.5));
+        }
 }
 
 static void test_loss_divisors(void **state) {
@@ -210,7 +223,7 @@ static void step_init(struct step *s, enum policy_shape shape, struct sampler sa
                                             .old_logp = s->trace[n].logp};
             s->logps[n] = s->logp[n];
         }
-    s->cfg = (struct update_config){.loss = {LOSS_DAPO, 0.2, 0.28, 0},
+    s->cfg = (struct update_config){.loss = {LOSS_DAPO, 0.2, 0.28, 0, 0},
                                     .sampler = sampler,
                                     .max_completion_length = MAX_LEN,
                                     .share_prompts = true};
@@ -356,7 +369,7 @@ static void test_gradient_of_the_step_matches_central_differences(void **state) 
         for (int t = 0; t < 3; t++)
             for (int beta = 0; beta < 2; beta++)
                 for (int masked = 0; masked < 2; masked++) {
-                    s.cfg.loss = (struct loss_config){type[t], 0.2, 0.28, beta ? 0.3 : 0};
+                    s.cfg.loss = (struct loss_config){type[t], 0.2, 0.28, beta ? 0.3 : 0, 0};
                     make_off_policy(&s, masked);
                     check_update(&s);
                 }
@@ -409,7 +422,7 @@ static void check_cuts(enum policy_shape shape, enum loss_type type) {
     struct step s;
     step_init(&s, shape, plain_sampler);
     make_off_policy(&s, true);
-    s.cfg.loss = (struct loss_config){type, 0.2, 0.28, 0.1};
+    s.cfg.loss = (struct loss_config){type, 0.2, 0.28, 0.1, 0};
     s.cfg.router_aux_loss_coef = 0.01;
     size_t n = s.policy.w.n_data;
     float *whole = mem_new(n, sizeof *whole), *cut = mem_new(n, sizeof *cut);
@@ -726,6 +739,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_not_scorable_stays_out),
         cmocka_unit_test(test_loss_matches_its_formula_and_central_differences),
         cmocka_unit_test(test_loss_on_policy_is_plain_policy_gradient),
+        cmocka_unit_test(test_loss_of_others_is_weighted_by_a_truncated_ratio),
         cmocka_unit_test(test_loss_divisors),
         cmocka_unit_test(test_logp_is_the_rollouts_to_the_bit),
         cmocka_unit_test(test_logp_difference_is_measured),
