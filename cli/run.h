@@ -54,7 +54,6 @@ struct run {
     struct arena arena; /* the step's */
     int step;           /* steps done, over all stages */
     uint64_t hash;      /* of the weights now */
-    size_t policy_bytes, update_bytes; /* of memory, with what belongs to them */
     int lock;           /* descriptor of the locked folder; 0: none */
     bool resumed, changed;  /* the folder held a run; settings of it were changed */
     int last;               /* finished steps found in it */

@@ -13,7 +13,6 @@
 #include "cli/args.h"
 #include "cli/checkpoint.h"
 #include "cli/cmd.h"
-#include "cli/estimate.h"
 #include "cli/reapply.h"
 #include "cli/resume.h"
 #include "cli/stop.h"
@@ -174,7 +173,6 @@ static int train(struct run *r, const struct run_options *o, struct err *err) {
     printf("%s: %zu parameters (%zu a token), %s on %d thread%s, seed %llu, into %s\n",
            r->x.name, weights_count(&r->e.w), model_active_params(&r->e.m), r->e.k->name,
            r->e.n_threads, r->e.n_threads == 1 ? "" : "s", (unsigned long long)r->x.seed, r->dir);
-    estimate_show(r);
     fflush(stdout);
     if (report_begin(r, &o->report, err) != 0 || keep_start(r, err) != 0 || go_back_to_the_end(r, err) != 0) return -1;
     r->first_step = r->step;

@@ -239,7 +239,7 @@ full() {
     local rc=0 bad=""
     mount -t tmpfs -o "size=${1}k" tmpfs disk || return 1
     go disk/run >full.out 2>full.err || rc=$?
-    { [ $rc -eq 74 ] || [ $rc -eq 73 ]; } && one_sentence full.err && grep -q 'No space left\|is full\|are free' full.err ||
+    { [ $rc -eq 74 ] || [ $rc -eq 73 ]; } && one_sentence full.err && grep -q 'No space left\|is full' full.err ||
         bad="$1 KiB: status $rc, $(head -n 3 full.err)"
     mount -o remount,size=16m disk
     [ -n "$bad" ] || resumes disk/run >full.out 2>&1 || bad="$1 KiB: $(tail -n 3 full.out)"

@@ -70,15 +70,15 @@ t "its episodes can be drawn again" 0 '^20 of 20' "$HONE" replay d --sample 20
 
 # --- what is refused --------------------------------------------------------------------------
 
-t "no SQL" 64 "the condition 'stepp > 3': no such column: stepp" off --out f --where 'stepp > 3'
+t "no SQL" 64 "the condition 'stepp > 3': no such column: stepp" run --from-replay a --out f --where 'stepp > 3'
 t "nothing was made" 1 '' test -e f
-t "nothing found" 65 'finds no episode with an advantage in a' off --out f --where 'step > 4711'
-t "chance in it" 64 "not authorized to use function: random" off --out f --where 'random() > 0'
+t "nothing found" 65 'finds no episode with an advantage in a' run --from-replay a --out f --where 'step > 4711'
+t "chance in it" 64 "not authorized to use function: random" run --from-replay a --out f --where 'random() > 0'
 t "no such run" 66 'none/run.db' run --out f --from-replay none
 t "other sampling" 78 "was sampled with another temperature" off --out f --set grpo.temperature=0.7
 t "another vocabulary" 78 'the tokens of a are not those of this policy' off --out f \
     --set model.tokenizer=byte
-t "a condition without a run" 78 'replay.where: needs replay.from' run --out f --where 'step > 1'
+t "a condition without a run" 78 'replay.where.*: needs replay.from' run --out f --where 'step > 1'
 t "endless problems" 78 "problems.where: stage 'grpo' has endless problems" \
     run --out f --set problems.train=countdown:numbers=3 --set problems.where=1
 t "a wrong curriculum" 64 "no such column: pas_rate" choose --out f \
