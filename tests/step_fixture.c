@@ -51,7 +51,7 @@ void step_fixture_draw(struct step_fixture *f, struct rollout *r,
 struct update_stats step_fixture_learn(const struct step_fixture *f, struct update *u,
                                        const struct step_episodes *e, bool share,
                                        float *grad, struct step_episodes *logp) {
-    struct update_config cfg = {.loss = {LOSS_DAPO, 0.2, 0.28, 0},
+    struct update_config cfg = {.loss = {LOSS_DAPO, 0.2, 0.28, 0, 0},
                                 .sampler = f->cfg.sampler,
                                 .max_completion_length = STEP_MAX_LEN,
                                 .router_aux_loss_coef = 0.01,
