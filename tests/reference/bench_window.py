@@ -128,7 +128,10 @@ def read_log(path):
         return [json.loads(line) for line in f if line.strip()]
 
 
+def number(x):
+    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
+
+
 def spread(values):
     """median (least to greatest)"""
-    return (f"{statistics.median(values):.4g} "
-            f"({min(values):.4g} to {max(values):.4g})")
+    return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
