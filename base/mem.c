@@ -44,8 +44,9 @@ static _Noreturn void out_of_memory(size_t n, size_t size) {
  * activations by pages of 4 KiB costs much in misses of the TLB. */
 static void *allocate(size_t bytes) {
     if (bytes < HUGE_FROM) return aligned_alloc(ALIGN, bytes);
-    void *p = aligned_alloc(HUGE_PAGE, bytes);
-    if (p) (void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it all is the same */
+    void *p; /* aligned_alloc would want whole pages */
+    if (posix_memalign(&p, HUGE_PAGE, bytes) != 0) return NULL;
+    (void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it all is the same */
     return p;
 }
 

@@ -271,10 +271,10 @@ int cmd_train(int argc, char **argv) {
     };
     const struct args args = {"train", "train a policy as an experiment says", arg,
                               sizeof arg / sizeof *arg, .notes = NULL};
-    struct run *r = mem_new(1, sizeof *r); /* too large for a small stack */
     struct err err = {0};
     int code;
     if (args_parse(&args, argc, argv, &code) != 0) return code;
+    struct run *r = mem_new(1, sizeof *r); /* too large for a small stack */
     signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away ends nothing */
     stop_watch_signals();
     int rc = add_setting(&set, &text[0], "replay.from=", from, &err);
