@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD/build/aarch64-root
 cc=aarch64-linux-gnu-gcc out=build/release-aarch64-linux-gnu-gcc
-tests=(base kernels matmul linear sampler model session rollout rl)
+tests=(base kernels matmul linear sampler rollout rl)
 
 for program in $cc qemu-aarch64; do
     command -v $program >/dev/null || missing=$program
