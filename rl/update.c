@@ -181,6 +181,28 @@ static void flush(struct pass *p, float *const *logp, const struct update_seq *s
     p->n_rows = p->n_batch_seqs = 0;
 }
 
+/* Whether any token of seq[0..n) can move a weight. */
+static bool has_gradient(const struct update_config *cfg, const struct update_seq *seq, int n) {
+    if (cfg->router_aux_loss_coef > 0) return true;
+    for (int i = 0; i < n; i++)
+        if (!seq[i].masked && (cfg->sft || cfg->loss.beta != 0 || seq[i].adv != 0)) return true;
+    return false;
+}
+
+/* The families with a gradient, or those without one: these are only measured. */
+static void run_families(struct pass *p, const struct update_seq *seq, int n_seqs, bool with,
+                         float *const *logp, float *grad, struct update_stats *stats) {
+    for (int i = 0, n; i < n_seqs; i += n) {
+        n = family_size(p->cfg, seq + i, n_seqs - i);
+        if (has_gradient(p->cfg, seq + i, n) != with) continue;
+        int rows = family_rows(seq + i, n);
+        if (p->n_rows + rows > p->u->max_rows) flush(p, logp, seq, grad, stats);
+        CHECK(rows <= p->u->max_rows);
+        push_family(p, seq + i, n);
+    }
+    flush(p, logp, seq, grad, stats);
+}
+
 void update_gradient(struct update *u, const struct update_config *cfg,
                      const struct update_seq *seq, int n_seqs, float *const *logp, float *grad,
                      struct update_stats *stats) {
@@ -193,14 +215,8 @@ void update_gradient(struct update *u, const struct update_config *cfg,
         p.n_count += seq[i].masked ? 0 : seq[i].n;
     }
     if (p.n_count == 0) p.n_count = 1;
-    for (int i = 0; i < n_seqs;) {
-        int n = family_size(cfg, seq + i, n_seqs - i), rows = family_rows(seq + i, n);
-        if (p.n_rows + rows > u->max_rows) flush(&p, logp, seq, grad, stats);
-        CHECK(rows <= u->max_rows);
-        push_family(&p, seq + i, n);
-        i += n;
-    }
-    flush(&p, logp, seq, grad, stats);
+    run_families(&p, seq, n_seqs, true, logp, grad, stats);
+    run_families(&p, seq, n_seqs, false, logp, NULL, stats);
     train_finish(u->space, grad);
     double n = stats->n_tokens > 0 ? (double)stats->n_tokens : 1;
     stats->kl /= n;
