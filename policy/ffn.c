@@ -38,7 +38,8 @@ static void dense_forward(const struct model *m, const struct mlp *f, struct act
     float *h = w->h + row * (size_t)w->h_width;
     stage_enter(STAGE_MATMUL);
     linear_forward(m->k, &f->gate, s->n, x, D, a->g + row * F, F, false, s->part, s->scratch);
-    linear_forward(m->k, &f->up, s->n, x, D, a->u + row * F, F, false, s->part, s->scratch);
+    struct part other = {s->part.i, s->part.n, true};
+    linear_forward(m->k, &f->up, s->n, x, D, a->u + row * F, F, false, other, s->scratch);
     shard_sync(s);
     stage_enter(STAGE_NORM);
     struct rows r = shard_rows(s);
@@ -152,18 +153,34 @@ static void scatter_add(const struct model *m, const struct acts *a, struct rows
     }
 }
 
-/* Slots of expert e: the first, and how many; 0 where another of the team has them. */
-static int expert_slots(const struct model *m, int layer, const struct shard *s, int e,
-                        size_t *first) {
-    int E = m->cfg.n_routed_experts, T = m->cfg.num_experts_per_tok;
-    const int *at = s->expert_at + layer * (E + 1);
-    *first = (size_t)(s->row * T + at[e]);
+/* What an expert costs: its rows, and what reading its weights takes, in rows. */
+enum { EXPERT_READ = 30 };
+
+static int expert_cost(const int *at, int e) {
     int n = at[e + 1] - at[e];
-    if (s->part.n > 1 && n > 0) {
-        long middle = at[e] + n / 2;
-        if (middle * s->part.n / at[E] != s->part.i) return 0;
+    return n > 0 ? n + EXPERT_READ : 0;
+}
+
+/* The member's share of the experts, [*from, *to): a cut by cost. */
+static void expert_share(const int *at, int E, struct part part, int *from, int *to) {
+    long all = 0, done = 0;
+    *from = 0, *to = E;
+    if (part.n == 1) return;
+    for (int e = 0; e < E; e++) all += expert_cost(at, e);
+    *to = 0;
+    for (int e = 0; e < E; e++) {
+        long middle = done + expert_cost(at, e) / 2;
+        if (all > 0 && middle * part.n / all < part.i) *from = e + 1;
+        if (all > 0 && middle * part.n / all <= part.i) *to = e + 1;
+        done += expert_cost(at, e);
     }
-    return n;
+}
+
+/* Slots of expert e: the first, and how many. */
+static int expert_slots(const struct model *m, const struct shard *s, const int *at, int e,
+                        size_t *first) {
+    *first = (size_t)(s->row * m->cfg.num_experts_per_tok + at[e]);
+    return at[e + 1] - at[e];
 }
 
 static struct mlp_rows expert_rows(const struct model *m, struct acts *a, struct block_work *w,
@@ -194,9 +211,12 @@ static void route(const struct model *m, int layer, struct acts *a, struct block
 static void moe_forward(const struct model *m, int layer, struct acts *a, struct block_work *w,
                         const struct shard *s, float *out) {
     size_t D = (size_t)m->cfg.hidden_size, j;
+    int E = m->cfg.n_routed_experts, from, to;
+    const int *at = s->expert_at + layer * (E + 1);
     route(m, layer, a, w, s);
-    for (int e = 0; e < m->cfg.n_routed_experts; e++) {
-        int n = expert_slots(m, layer, s, e, &j);
+    expert_share(at, E, s->part, &from, &to);
+    for (int e = from; e < to; e++) {
+        int n = expert_slots(m, s, at, e, &j);
         if (n == 0) continue;
         struct mlp_rows rows = expert_rows(m, a, w, j, n);
         stage_enter(STAGE_ROUTING);
@@ -247,8 +267,9 @@ static void moe_backward(const struct model *m, int layer, struct acts *a, struc
     const struct layer *l = &m->layer[layer];
     int T = c->num_experts_per_tok;
     size_t D = (size_t)c->hidden_size, E = (size_t)c->n_routed_experts, j;
+    const int *at = s->expert_at + layer * ((int)E + 1);
     for (int e = 0; e < (int)E; e++) {
-        int n = expert_slots(m, layer, s, e, &j);
+        int n = expert_slots(m, s, at, e, &j);
         if (n == 0) continue;
         struct mlp_rows rows = expert_rows(m, a, w, j, n);
         stage_enter(STAGE_ROUTING);

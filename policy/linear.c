@@ -102,9 +102,9 @@ static void times_plain(const struct kernels *k, const struct linear *l, int n, 
 
 /* The part's columns [*from, *to) of N, cut between panels. */
 static void columns(int N, struct part part, int *from, int *to) {
-    int panels = (N + PANEL - 1) / PANEL;
-    *from = panels * part.i / part.n * PANEL;
-    *to = panels * (part.i + 1) / part.n * PANEL;
+    int panels = (N + PANEL - 1) / PANEL, up = part.up ? part.n - 1 : 0;
+    *from = (panels * part.i + up) / part.n * PANEL;
+    *to = (panels * (part.i + 1) + up) / part.n * PANEL;
     if (*to > N) *to = N;
 }
 

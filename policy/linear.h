@@ -39,11 +39,14 @@ size_t linear_packed_size(const struct linear *l, int K, int N);
 /* Packs what has memory. */
 void linear_pack(const struct kernels *k, struct linear *l);
 
-/* What a thread does of a product: all columns, or its part of n_parts of them. */
+/* What a thread does of a product: all columns, or part i of n of them. Of two products of
+ * the same width one may be cut with `up`: where the panels do not divide, the members that
+ * get one more of the first get one less of the second. */
 struct part {
     int i, n;
+    bool up;
 };
-#define PART_ALL ((struct part){0, 1})
+#define PART_ALL ((struct part){0, 1, false})
 
 /* y[n][out] (+)= x[n][in] W^T */
 void linear_forward(const struct kernels *k, const struct linear *l, int n, const float *x,

@@ -474,7 +474,7 @@ static void head_chunk(const struct pass *p, int me, int first, int size, atomic
     struct scratch *s = &t->thread[me].scratch;
     int T = t->n_threads, c0 = (int)((long)size * me / T), c1 = (int)((long)size * (me + 1) / T);
     bool large = model_is_large(m);
-    struct part part = large ? (struct part){me, T} : PART_ALL;
+    struct part part = large ? (struct part){me, T, false} : PART_ALL;
     int from = large ? 0 : c0, n = large ? size : c1 - c0;
     float *x = t->xhn + (size_t)(first + from) * D, *logits = t->logits + (size_t)from * V;
     stage_enter(STAGE_HEAD);

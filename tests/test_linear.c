@@ -216,8 +216,8 @@ static void check_use(const struct fixture *f, const struct kernels *k, const st
     memcpy(y, f->y0, n * out * sizeof *y);
     memcpy(dx, f->dx0, n * in * sizeof *dx);
     for (int p = 0; p < parts; p++) {
-        linear_forward(k, l, f->n, f->x, in, y, out, add, (struct part){p, parts}, s);
-        linear_backward(k, l, f->n, f->dy, out, dx, in, add, (struct part){p, parts}, s);
+        linear_forward(k, l, f->n, f->x, in, y, out, add, (struct part){p, parts, false}, s);
+        linear_backward(k, l, f->n, f->dy, out, dx, in, add, (struct part){p, parts, true}, s);
     }
     for (size_t r = 0; r < n; r++) {
         for (int o = 0; o < f->out; o++) {

@@ -406,6 +406,37 @@ static void test_masked_sequences_move_nothing(void **state) {
     step_clear(&s);
 }
 
+/* Groups without advantages are only measured: the gradient is, to the bit, that of a step
+ * in which everything goes backward (a balance loss too small for a float asks for that). */
+static void test_groups_without_advantages_are_measured(void **state) {
+    (void)state;
+    for (int shape = 0; shape < N_POLICY_SHAPES; shape++) {
+        struct step s;
+        step_init(&s, (enum policy_shape)shape, plain_sampler);
+        make_off_policy(&s, false);
+        size_t n = s.policy.w.n_data;
+        float *all = mem_new(n, sizeof *all), *some = mem_new(n, sizeof *some);
+        for (int i = 0; i < N_SEQS; i++)
+            if (i < 4 || (i >= 5 && i < 8)) s.seq[i].adv = 0;
+        s.cfg.router_aux_loss_coef = 1e-300;
+        struct update_stats a = measure(&s, 60, 2, all);
+        float logp[N_SEQS][MAX_LEN];
+        memcpy(logp, s.logp, sizeof logp);
+        memset(s.logp, 0, sizeof s.logp);
+        s.cfg.router_aux_loss_coef = 0;
+        struct update_stats b = measure(&s, 60, 2, some);
+        if (memcmp(all, some, n * sizeof *all) != 0) fail_msg("shape %d: another gradient", shape);
+        for (int i = 0; i < N_SEQS; i++)
+            assert_memory_equal(logp[i], s.logp[i], (size_t)s.seq[i].n * sizeof(float));
+        assert_true(a.n_tokens == b.n_tokens && a.logp_diff_max == b.logp_diff_max);
+        near(b.entropy, a.entropy);
+        near(b.loss, a.loss);
+        mem_free(all);
+        mem_free(some);
+        step_clear(&s);
+    }
+}
+
 /* Relative distance of two gradients. */
 static double distance(const float *a, const float *b, size_t n) {
     double diff = 0, size = 0;
@@ -746,6 +777,7 @@ int main(void) {
         cmocka_unit_test(test_gradient_of_the_step_matches_central_differences),
         cmocka_unit_test(test_gradient_of_sft_matches_central_differences),
         cmocka_unit_test(test_masked_sequences_move_nothing),
+        cmocka_unit_test(test_groups_without_advantages_are_measured),
         cmocka_unit_test(test_cut_into_passes_does_not_show),
         cmocka_unit_test(test_shared_prompts_agree_with_whole_sequences),
         cmocka_unit_test(test_expert_load_counts_every_row),
