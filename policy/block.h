@@ -10,6 +10,8 @@
 #ifndef POLICY_BLOCK_H
 #define POLICY_BLOCK_H
 
+#include <stdatomic.h>
+
 #include "policy/model.h"
 
 /* What the backward needs of one layer, [R] rows each. Sizes as in model.h; F the width of
@@ -61,6 +63,7 @@ struct shard {
     int row, n;
     struct part part; /* {0, 1}: this thread alone */
     int *expert_at;   /* [layers][E + 1] slot offsets from row T on, owned by the caller */
+    atomic_int *ticket; /* [layers] how many experts are taken, 0 at the start; a team's only */
     struct scratch *scratch;
 };
 

@@ -7,6 +7,7 @@
 #include "policy/block.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "policy/stage.h"
@@ -153,27 +154,10 @@ static void scatter_add(const struct model *m, const struct acts *a, struct rows
     }
 }
 
-/* What an expert costs: its rows, and what reading its weights takes, in rows. */
-enum { EXPERT_READ = 30 };
-
-static int expert_cost(const int *at, int e) {
-    int n = at[e + 1] - at[e];
-    return n > 0 ? n + EXPERT_READ : 0;
-}
-
-/* The member's share of the experts, [*from, *to): a cut by cost. */
-static void expert_share(const int *at, int E, struct part part, int *from, int *to) {
-    long all = 0, done = 0;
-    *from = 0, *to = E;
-    if (part.n == 1) return;
-    for (int e = 0; e < E; e++) all += expert_cost(at, e);
-    *to = 0;
-    for (int e = 0; e < E; e++) {
-        long middle = done + expert_cost(at, e) / 2;
-        if (all > 0 && middle * part.n / all < part.i) *from = e + 1;
-        if (all > 0 && middle * part.n / all <= part.i) *to = e + 1;
-        done += expert_cost(at, e);
-    }
+/* The next expert that this thread takes: all in turn where it is alone, in a team what no
+ * other has taken yet. */
+static int next_expert(const struct shard *s, int layer, int last) {
+    return s->part.n == 1 ? last + 1 : atomic_fetch_add(&s->ticket[layer], 1);
 }
 
 /* Slots of expert e: the first, and how many. */
@@ -211,11 +195,10 @@ static void route(const struct model *m, int layer, struct acts *a, struct block
 static void moe_forward(const struct model *m, int layer, struct acts *a, struct block_work *w,
                         const struct shard *s, float *out) {
     size_t D = (size_t)m->cfg.hidden_size, j;
-    int E = m->cfg.n_routed_experts, from, to;
+    int E = m->cfg.n_routed_experts;
     const int *at = s->expert_at + layer * (E + 1);
     route(m, layer, a, w, s);
-    expert_share(at, E, s->part, &from, &to);
-    for (int e = from; e < to; e++) {
+    for (int e = next_expert(s, layer, -1); e < E; e = next_expert(s, layer, e)) {
         int n = expert_slots(m, s, at, e, &j);
         if (n == 0) continue;
         struct mlp_rows rows = expert_rows(m, a, w, j, n);

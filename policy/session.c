@@ -17,6 +17,8 @@ struct session_seq {
 
 struct member;
 
+enum { HEAD_PIECE = 512 }; /* columns of the head that a thread of a team takes at once */
+
 struct session {
     const struct model *m;
     struct session_size size;
@@ -29,6 +31,7 @@ struct session {
     float *x[2], *xh; /* [max_rows][D] */
     int *pos;
     int *expert_at;
+    atomic_int *ticket; /* [L] of the experts, then of the head */
     struct member *member; /* [n_members], owned */
     int n_members;
 };
@@ -97,6 +100,7 @@ struct session *session_new_team(const struct model *m, struct session_size size
     s->xh = mem_new(RD, sizeof(float));
     s->pos = mem_new((size_t)R, sizeof *s->pos);
     s->expert_at = mem_new((size_t)(L * (c->n_routed_experts + 1)), sizeof *s->expert_at);
+    s->ticket = mem_new((size_t)L + 1, sizeof *s->ticket);
     s->member = mem_new((size_t)n_members, sizeof *s->member);
     for (int i = 0; i < n_members; i++) {
         struct member *me = &s->member[i];
@@ -115,7 +119,7 @@ void session_free(struct session *s) {
         mem_free(s->member[i].job);
     }
     void *owned[] = {s->cache, s->seq, s->dense_mem, s->moe_mem, s->work_mem, s->x[0],
-                     s->x[1],  s->xh,  s->pos,       s->member,  s->expert_at};
+                     s->x[1],  s->xh,  s->pos,       s->member,  s->expert_at, s->ticket};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     mem_free(s);
 }
@@ -244,23 +248,34 @@ static void last_rows(struct session *s, const struct session_run *run, int n_ru
     m->k->rmsnorm(to - from, (int)D, xh, D, m->final_norm.w, m->final_norm.eps, xh, D, NULL);
 }
 
+/* Logits of all runs; a team takes the columns piece by piece as its threads come. */
+static void head(struct session *s, int n_runs, float *logits, const struct shard *shard) {
+    const struct model *m = s->m;
+    size_t D = (size_t)m->cfg.hidden_size, V = (size_t)m->cfg.vocab_size;
+    int n = shard->part.n == 1 ? 1 : ((int)V + HEAD_PIECE - 1) / HEAD_PIECE;
+    atomic_int *ticket = &s->ticket[m->cfg.num_hidden_layers];
+    for (int i = atomic_fetch_add(ticket, 1); i < n; i = atomic_fetch_add(ticket, 1))
+        linear_forward(m->k, &m->head, n_runs, s->xh, D, logits, V, false,
+                       (struct part){i, n, false}, shard->scratch);
+}
+
 void session_forward_part(struct session *s, const struct session_run *run, int n_runs,
                           float *logits, int member) {
     const struct model *m = s->m;
     struct member *me = &s->member[member];
     struct shard shard = {.part = {member, s->n_members}, .expert_at = s->expert_at,
-                          .scratch = &me->scratch};
+                          .ticket = s->ticket, .scratch = &me->scratch};
     stage_enter(STAGE_OTHER);
+    for (int l = 0; member == 0 && l <= m->cfg.num_hidden_layers; l++)
+        atomic_store(&s->ticket[l], 0);
     shard.n = feed(s, run, n_runs, member == 0);
     shard_sync(&shard);
     const float *x = run_layers(s, run, n_runs, &shard, me);
     stage_enter(STAGE_HEAD);
     if (logits) {
-        size_t D = (size_t)m->cfg.hidden_size, V = (size_t)m->cfg.vocab_size;
         last_rows(s, run, n_runs, x, shard.part);
         shard_sync(&shard);
-        linear_forward(m->k, &m->head, n_runs, s->xh, D, logits, V, false, shard.part,
-                       &me->scratch);
+        head(s, n_runs, logits, &shard);
     }
     for (int i = 0; member == 0 && i < n_runs; i++) run[i].seq->len += run[i].n;
     shard_sync(&shard);
