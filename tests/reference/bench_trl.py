@@ -2,6 +2,7 @@
 
     python tests/reference/bench_trl.py [--model runs/quickstart/checkpoints/step-260]
         [--rounds 3] [--steps 5] [--log FILE]
+    python tests/reference/bench_trl.py --whole [--model DIR] [--log FILE]
     python tests/reference/bench_trl.py --tune [--set KEY=VALUE[,VALUE...]]...
 
 Run by hand from the root of the tree, with ./hone built and `make quickstart` done: both start
@@ -13,7 +14,8 @@ what is there is logged.
 hone's time is step_time of its run.db, the commit of all episodes included. TRL's is from the
 trainer's on_step_begin to on_step_end: generation, rewards, forward, backward, update. The
 first steps of either are not counted. Each round measures --steps steps of hone, then one of
-TRL, in one window (bench_window.py). --tune measures TRL alone for all combinations of --set;
+TRL, in one window (bench_window.py). --whole is the whole stage: hone's 150 steps, TRL's 150
+steps from the same weights on the same prompts, hone's 150 steps once more. --tune measures TRL alone for all combinations of --set;
 BEST is what that found.
 """
 import argparse
@@ -34,6 +36,7 @@ import bench_window
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
 WARM_UP = 2
+STEPS = 150  # of the stage
 METRICS = ("step_time", "completions/mean_length", "reward")
 BEST = {"experts": "eager", "bf16": "", "compile": "", "cache": "dynamic",
         "continuous": "", "malloc": "jemalloc"}
@@ -79,8 +82,8 @@ def read_metrics(db):
 class Trl:
     """A process of this file with --serve, which has made its first steps."""
 
-    def __init__(self, o, setting):
-        n = WARM_UP + o.rounds * bench_window.TRIES
+    def __init__(self, o, setting, n=None):
+        n = n or WARM_UP + o.rounds * bench_window.TRIES
         experiment = experiment_of_steps(o.model, n)
         prompts, _ = run_hone(experiment, read_prompts)
         what = {"setting": setting, "model": o.model, "stage": experiment["stages"][0],
@@ -154,7 +157,7 @@ def serve():
         max_completion_length=stage["max_completion_length"], temperature=1.0, top_k=0,
         beta=0.0, epsilon=0.2, loss_type="dapo", scale_rewards="group", max_grad_norm=1.0,
         learning_rate=stage["learning_rate"], lr_scheduler_type="cosine", warmup_steps=10,
-        max_steps=150, gradient_checkpointing=False, optim="adamw_torch_fused",
+        max_steps=STEPS, gradient_checkpointing=False, optim="adamw_torch_fused",
         torch_compile=bool(setting["compile"]), report_to="none", save_strategy="no",
         logging_steps=1000, disable_tqdm=True,
         cache_implementation="static" if setting["cache"] == "static" else None,
@@ -195,6 +198,32 @@ def compare(o):
           f"waiting at most {100 * max(r['waited'] for r in rows):.1f} %")
 
 
+def read_stage(db):
+    """Step times and rewards of all steps, in order."""
+    return [dict(zip(METRICS, r)) for r in db.execute(
+        "select max(value) filter (where name = 'step_time'),"
+        " max(value) filter (where name = 'completions/mean_length'),"
+        " max(value) filter (where name = 'reward') from metrics group by step order by step")]
+
+
+def whole(o):
+    experiment = experiment_of_steps(o.model, STEPS)
+    before, _ = run_hone(experiment, read_stage)
+    trl = Trl(o, BEST, STEPS)
+    theirs = [trl.step()[0] for _ in range(STEPS - WARM_UP)]
+    trl.close()
+    after, _ = run_hone(experiment, read_stage)
+    ours = before[WARM_UP:] + after[WARM_UP:]
+    for name, rows in (("hone", before), ("TRL", theirs), ("hone again", after)):
+        bench_window.log_line(o.log, {"whole": name, "rows": rows, **trl.about})
+        print(f"{name:11} step_time mean {statistics.fmean(r['step_time'] for r in rows):.4f}, "
+              f"median {statistics.median(r['step_time'] for r in rows):.4f}, reward of the last "
+              f"ten {statistics.fmean(r['reward'] for r in rows[-10:]):.3f}")
+    ratios = [f(r["step_time"] for r in theirs) / f(r["step_time"] for r in ours)
+              for f in (statistics.fmean, statistics.median)]
+    print(f"ratio of the means {ratios[0]:.1f}, of the medians {ratios[1]:.1f}")
+
+
 def tune(o):
     keys = [s.partition("=")[0] for s in o.set]
     for choice in itertools.product(*[s.partition("=")[2].split(",") for s in o.set]):
@@ -216,6 +245,7 @@ def main():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--steps", type=int, default=5)
     p.add_argument("--log")
+    p.add_argument("--whole", action="store_true")
     p.add_argument("--tune", action="store_true")
     p.add_argument("--set", action="append", default=[])
     p.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -224,6 +254,8 @@ def main():
         serve()
     elif o.tune:
         tune(o)
+    elif o.whole:
+        whole(o)
     else:
         compare(o)
 
