@@ -263,7 +263,8 @@ void session_forward_part(struct session *s, const struct session_run *run, int 
                           float *logits, int member) {
     const struct model *m = s->m;
     struct member *me = &s->member[member];
-    struct shard shard = {.part = {member, s->n_members}, .expert_at = s->expert_at,
+    struct shard shard = {.part = {member, s->n_members, false},
+                          .expert_at = s->expert_at,
                           .ticket = s->ticket, .scratch = &me->scratch};
     stage_enter(STAGE_OTHER);
     for (int l = 0; member == 0 && l <= m->cfg.num_hidden_layers; l++)

@@ -90,6 +90,30 @@ SIMD_FN nf nf_select(ni mask, nf yes, nf no) {
     return (nf)((mask & (ni)yes) | (~mask & (ni)no));
 }
 
+/* Lanes of one native vector in another order, by constant indices. */
+#if defined(__clang__)
+#define SIMD_ORDER(a, ...) __builtin_shufflevector(a, a, __VA_ARGS__)
+#else
+#define SIMD_ORDER(a, ...) __builtin_shuffle(a, (ni){__VA_ARGS__})
+#endif
+#if SIMD_W == 16
+#define SIMD_SWAPPED 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
+#define SIMD_LOW_TWICE 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7
+#define SIMD_HIGH_TWICE 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15
+#define SIMD_SIGN_EVEN INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, \
+                       INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0
+#elif SIMD_W == 8
+#define SIMD_SWAPPED 1, 0, 3, 2, 5, 4, 7, 6
+#define SIMD_LOW_TWICE 0, 0, 1, 1, 2, 2, 3, 3
+#define SIMD_HIGH_TWICE 4, 4, 5, 5, 6, 6, 7, 7
+#define SIMD_SIGN_EVEN INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0, INT32_MIN, 0
+#else
+#define SIMD_SWAPPED 1, 0, 3, 2
+#define SIMD_LOW_TWICE 0, 0, 1, 1
+#define SIMD_HIGH_TWICE 2, 2, 3, 3
+#define SIMD_SIGN_EVEN INT32_MIN, 0, INT32_MIN, 0
+#endif
+
 SIMD_FN struct vf vf_set1(float x) {
     struct vf r;
     SIMD_EACH(i) r.v[i] = nf_set1(x);
@@ -133,6 +157,23 @@ SIMD_FN void vf_store_n(float *p, struct vf a, int n) {
         vf_store(p, a);
     else
         vf_store_part(p, a, n);
+}
+/* Each of 8 numbers twice: p[0], p[0], p[1], p[1], ... */
+SIMD_FN struct vf vf_load_twice(const float *p) {
+    struct vf h = vf_load_part(p, 8), r;
+    SIMD_EACH(i) r.v[i] = i % 2 == 0 ? SIMD_ORDER(h.v[i / 2], SIMD_LOW_TWICE)
+                                     : SIMD_ORDER(h.v[i / 2], SIMD_HIGH_TWICE);
+    return r;
+}
+/* Neighbours change places: a[1], a[0], a[3], a[2], ... */
+SIMD_FN struct vf vf_swap_pairs(struct vf a) {
+    SIMD_EACH(i) a.v[i] = SIMD_ORDER(a.v[i], SIMD_SWAPPED);
+    return a;
+}
+/* -a[0], a[1], -a[2], ... */
+SIMD_FN struct vf vf_negate_even(struct vf a) {
+    SIMD_EACH(i) a.v[i] = (nf)((ni)a.v[i] ^ (ni){SIMD_SIGN_EVEN});
+    return a;
 }
 SIMD_FN struct vf vf_fma(struct vf a, struct vf b, struct vf c) {
     SIMD_EACH(i) c.v[i] = nf_fma(a.v[i], b.v[i], c.v[i]);

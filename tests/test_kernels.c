@@ -705,6 +705,43 @@ static void test_adamw_of_nothing_changes_nothing(void **state) {
     }
 }
 
+/* ---- rope ---- */
+
+/* Operation by operation as kernels.h has it, for pairs and for halves, there and back. */
+static void check_rope(const struct kernels *k, int half, bool pairs, bool back) {
+    enum { N = 3 };
+    size_t dim = 2 * (size_t)half, ld = dim + 3;
+    float *x = kernels_filled(N * ld, 91), *y = kernels_room(N * ld);
+    float *cs = kernels_filled((size_t)half, 92), *sn = kernels_filled((size_t)half, 93);
+    sn[0] = 0;
+    memcpy(y, x, N * ld * sizeof *y);
+    k->rope(N, half, cs, sn, pairs, back, x, ld, y, ld);
+    for (size_t i = 0; i < N * ld; i++) {
+        size_t at = i % ld, j = pairs ? at / 2 : at % (size_t)half;
+        bool second = pairs ? at % 2 == 1 : at >= (size_t)half;
+        size_t first = i - at + (pairs ? 2 * j : j), other = first + (pairs ? 1 : (size_t)half);
+        float want = x[i];
+        if (at < dim) {
+            float s = back ? 0.0f - sn[j] : sn[j], a = x[first], b = x[other];
+            float p = (second ? b : a) * cs[j], q = (second ? a : b) * s;
+            want = second ? p + q : p - q;
+        }
+        if (memcmp(&want, &y[i], sizeof want) != 0)
+            fail_msg("%s: rope of %d pairs, place %zu: %.9g, want %.9g", k->name, half, at,
+                     (double)y[i], (double)want);
+    }
+    kernels_check_guard(y, N * ld, "rope");
+    float *owned[] = {x, y, cs, sn};
+    for (int i = 0; i < 4; i++) mem_free(owned[i]);
+}
+
+static void test_rope_is_its_formula_to_the_bit(void **state) {
+    (void)state;
+    for (int t = 0; t < n_tables; t++)
+        for (int half = 1; half <= 40; half++)
+            for (int way = 0; way < 4; way++) check_rope(table[t], half, way & 1, way & 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find_knows_its_tables),
@@ -717,6 +754,7 @@ int main(void) {
         cmocka_unit_test(test_swiglu_matches_its_formula),
         cmocka_unit_test(test_swiglu_backward_matches_central_differences),
         cmocka_unit_test(test_swiglu_at_the_ends),
+        cmocka_unit_test(test_rope_is_its_formula_to_the_bit),
         cmocka_unit_test(test_softmax_matches_its_formula),
         cmocka_unit_test(test_softmax_of_huge_scores),
         cmocka_unit_test(test_softmax_backward_matches_central_differences),

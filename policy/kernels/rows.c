@@ -123,22 +123,49 @@ void K(k_swiglu_backward)(int n, int F, const float *g, const float *u, const fl
     }
 }
 
+/* Pairs of neighbours, eight at a time; how many pairs it did. */
+static int rope_pairs(int n, int half, const float *cs, const float *sn, bool back,
+                      const float *x, size_t ldx, float *y, size_t ldy) {
+    int j = 0;
+    for (; j + 8 <= half; j += 8) {
+        struct vf c = vf_load_twice(cs + j), s = vf_load_twice(sn + j);
+        if (back) s = vf_sub(vf_zero(), s);
+        for (int i = 0; i < n; i++) {
+            struct vf a = vf_load(x + (size_t)i * ldx + 2 * j);
+            struct vf b = vf_negate_even(vf_mul(vf_swap_pairs(a), s));
+            vf_store(y + (size_t)i * ldy + 2 * j, vf_add(vf_mul(a, c), b));
+        }
+    }
+    return j;
+}
+
+/* Two halves, sixteen pairs at a time. */
+static int rope_halves(int n, int half, const float *cs, const float *sn, bool back,
+                       const float *x, size_t ldx, float *y, size_t ldy) {
+    int j = 0;
+    for (; j + 16 <= half; j += 16) {
+        struct vf c = vf_load(cs + j), s = vf_load(sn + j);
+        if (back) s = vf_sub(vf_zero(), s);
+        for (int i = 0; i < n; i++) {
+            const float *xi = x + (size_t)i * ldx + j;
+            float *yi = y + (size_t)i * ldy + j;
+            struct vf a = vf_load(xi), b = vf_load(xi + half);
+            vf_store(yi, vf_sub(vf_mul(a, c), vf_mul(b, s)));
+            vf_store(yi + half, vf_add(vf_mul(b, c), vf_mul(a, s)));
+        }
+    }
+    return j;
+}
+
 void K(k_rope)(int n, int half, const float *cs, const float *sn, bool interleave, bool back,
                const float *x, size_t ldx, float *y, size_t ldy) {
     int step = interleave ? 2 : 1, other = interleave ? 1 : half;
-    for (int i = 0; i < n; i++) {
+    int first = interleave ? rope_pairs(n, half, cs, sn, back, x, ldx, y, ldy)
+                           : rope_halves(n, half, cs, sn, back, x, ldx, y, ldy);
+    for (int i = 0; first < half && i < n; i++) {
         const float *xi = x + (size_t)i * ldx;
         float *yi = y + (size_t)i * ldy;
-        int j = 0;
-        if (!interleave)
-            for (; j + 16 <= half; j += 16) {
-                struct vf a = vf_load(xi + j), b = vf_load(xi + half + j), c = vf_load(cs + j);
-                struct vf s = vf_load(sn + j);
-                if (back) s = vf_sub(vf_zero(), s);
-                vf_store(yi + j, vf_sub(vf_mul(a, c), vf_mul(b, s)));
-                vf_store(yi + half + j, vf_add(vf_mul(b, c), vf_mul(a, s)));
-            }
-        for (; j < half; j++) {
+        for (int j = first; j < half; j++) {
             float a = xi[j * step], b = xi[j * step + other], s = back ? 0.0f - sn[j] : sn[j];
             yi[j * step] = a * cs[j] - b * s;
             yi[j * step + other] = b * cs[j] + a * s;
