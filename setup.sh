@@ -39,10 +39,18 @@ become_root() {
 }
 fetch_lists() { "${sudo[@]}" apt-get update -qq; }
 
+# field NAME PACKAGE: a field of the package as it is installed here. One of another
+# architecture is not the one that is wanted.
+native=$(dpkg --print-architecture)
+field() {
+    dpkg-query -W -f='${Architecture} ${db:Status-Status} ${'"$1"'}\n' "$2" 2>/dev/null |
+        awk -v native="$native" '($1 == native || $1 == "all") && $2 == "installed" {print $3}'
+}
+
 # FLINT 3 absorbed Arb, Antic and Calcium, which are packages of their own before. The one
 # that is installed decides, else the one that this system offers.
 flint_version() {
-    dpkg-query -W -f='${Version}' libflint-dev 2>/dev/null && return
+    field Version libflint-dev | grep . && return
     LC_ALL=C apt-cache policy libflint-dev | awk '$1 == "Candidate:" && $2 != "(none)" {print $2}'
 }
 if [ -z "$(flint_version)" ]; then # the lists are absent
@@ -86,16 +94,15 @@ fi
 
 missing=()
 for package in "${packages[@]}"; do
-    status=$(dpkg-query -W -f='${db:Status-Status} ' "$package" 2>/dev/null || true)
-    [[ " $status" == *" installed "* ]] || missing+=("$package")
+    [ -n "$(field Version "$package")" ] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-become_root "apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+become_root "apt-get update && apt-get install -y --no-remove --no-install-recommends ${missing[*]}"
 echo "setup.sh: installing ${missing[*]}"
 install_missing() {
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}"
+        apt-get install -y -qq --no-remove --no-install-recommends "${missing[@]}"
 }
 # The lists may be absent or stale: fetch them only if the first try fails.
 install_missing || { fetch_lists && install_missing; }

@@ -8,7 +8,7 @@ cc=aarch64-linux-gnu-gcc out=build/release-aarch64-linux-gnu-gcc
 tests=(base kernels matmul linear sampler rollout rl)
 
 for program in $cc qemu-aarch64; do
-    command -v $program >/dev/null || missing=$program
+    command -v "$program" >/dev/null || missing=$program
 done
 [ -e "$root/unpacked" ] || missing=$root
 if [ -n "${missing:-}" ]; then
