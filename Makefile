@@ -7,7 +7,8 @@
 #   make faults     each write made to fail make install    DESTDIR= PREFIX=
 #   make bench-db   a million episodes, EPISODES=
 #   make hostile    programs that want out  make mbpp       a public set, MBPP=FILE
-#   make clean                              make check-aarch64  the same bits there, emulated
+#   make exact      all of the same bits    make check-aarch64  the same bits there, emulated
+#   make clean
 #
 # MODE (release, asan, fuzz) picks the flags and its own object folder. CC may be gcc or clang.
 # V=1 shows the commands.
@@ -138,6 +139,9 @@ torture: hone
 # The same bits on another processor: a cross build under an emulator (./setup.sh --aarch64).
 check-aarch64: hone
 	+@tests/aarch64.sh
+# The same bits on every instruction set with every number of threads.
+exact: hone
+	HONE=$(CURDIR)/hone HONE_TEST_EXACT=full tests/test_exact.sh
 # Programs that want out, as root and as somebody else; MBPP=FILE: its references and mistakes.
 hostile: hone
 	@HONE=$(CURDIR)/hone tests/hostile/run.sh --timing
@@ -169,7 +173,7 @@ install: hone hone_sqlite.so
 clean:
 	rm -rf build hone hone_sqlite.so
 
-.PHONY: bench-db torture faults fuzz fuzz-targets check-aarch64 hostile mbpp
+.PHONY: bench-db torture faults fuzz fuzz-targets check-aarch64 exact hostile mbpp
 .PHONY: all hone tests check asan lint bench quickstart install clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

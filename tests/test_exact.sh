@@ -3,6 +3,9 @@
 # rows, on each instruction set, with any number of threads, however its passes are cut; for
 # an MoE and a Llama policy, in f32 and in bf16.
 #
+# Each number of threads is tried with one of the instruction sets; HONE_TEST_EXACT=full
+# (make exact) tries it with all of them.
+#
 # HONE_ALSO is one more program to compare with, such as a build for another processor under
 # an emulator; HONE_ALSO_ISA are the instruction sets that it is to use.
 . "$(dirname "$0")/lib.sh"
@@ -58,19 +61,34 @@ threads=(1 2 3 4 8)
 cuts=(4096 60 1 4096 200) # tokens a pass; one group at least
 recompute=(false false false true false)
 
+# The instruction set and the threads of each run that is compared, a line each.
+combinations() {
+    local i isa
+    for i in "${!threads[@]}"; do
+        if [ "${HONE_TEST_EXACT:-}" = full ]; then
+            for isa in "${isas[@]}"; do echo "$isa ${threads[i]}"; done
+        else
+            echo "${isas[i % ${#isas[@]}]} ${threads[i]}"
+        fi
+    done
+}
+mapfile -t combinations < <(combinations)
+
 for model in moe llama; do
     for dtype in f32 bf16; do
         reference=$model-$dtype
         t "$reference" 0 '' train "$reference" "$HONE" -- --threads 2
         t "$reference: sampled is trained, exactly" 0 '^6\|0\.0\|1$' differences "$reference"
         t "$reference: each step moves the weights" 0 '^5\|5$' moved "$reference"
-        for i in "${!threads[@]}"; do
-            isa=${isas[i % ${#isas[@]}]}
-            t "$reference: $isa on ${threads[i]}, ${cuts[i]} tokens a pass" 0 '' \
-                same "$reference-$i" "$HONE" -- --isa "$isa" --threads "${threads[i]}" \
-                --set "sft.max_tokens_per_microbatch=${cuts[i]}" \
-                --set "grpo.max_tokens_per_microbatch=${cuts[i]}" \
-                --set "gradient_checkpointing=${recompute[i]}"
+        echo "# $reference: weights $(weights "$reference")"
+        for i in "${!combinations[@]}"; do
+            read -r isa n_threads <<<"${combinations[i]}"
+            cut=${cuts[i % ${#cuts[@]}]}
+            t "$reference: $isa on $n_threads, $cut tokens a pass" 0 '' \
+                same "$reference-$i" "$HONE" -- --isa "$isa" --threads "$n_threads" \
+                --set "sft.max_tokens_per_microbatch=$cut" \
+                --set "grpo.max_tokens_per_microbatch=$cut" \
+                --set "gradient_checkpointing=${recompute[i % ${#recompute[@]}]}"
         done
         for isa in ${HONE_ALSO_ISA:-}; do
             # shellcheck disable=SC2086
