@@ -112,7 +112,7 @@ def compare(o, case):
         return (ours, theirs), max(waited, waited_too)
 
     for _ in range(o.rounds):
-        (ours, theirs), waited = bench_window.quiet_window(both, [torch.child.pid])
+        (ours, theirs), waited = bench_window.quiet_window(both)
         bench_window.log_line(o.log, {
             "preset": case[0], "job": case[1], "dtype": case[2], "hone": tokens(case[1]) / ours,
             "pytorch": tokens(case[1]) / theirs, "waited": round(waited, 4), "setting": setting,
@@ -132,7 +132,7 @@ def tune(o, case):
             print(f"{case} {dict(zip(keys, choice))}: {e}", file=sys.stderr)
             continue
         for _ in range(o.rounds):
-            s, waited = bench_window.window(torch.seconds, [torch.child.pid])
+            s, waited = bench_window.window(torch.seconds)
             bench_window.log_line(o.log, {
                 "preset": case[0], "job": case[1], "dtype": case[2],
                 "tune": dict(zip(keys, choice)), "pytorch": tokens(case[1]) / s,

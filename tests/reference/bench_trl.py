@@ -186,7 +186,7 @@ def compare(o):
 
     rows = []
     for _ in range(o.rounds):
-        (ours, theirs), waited = bench_window.quiet_window(both, [trl.child.pid])
+        (ours, theirs), waited = bench_window.quiet_window(both)
         rows.append({"hone": ours, "trl": theirs, "waited": round(waited, 4)})
         bench_window.log_line(o.log, dict(rows[-1], setting=BEST, **trl.about))
     trl.close()
@@ -234,7 +234,7 @@ def tune(o):
             print(f"{setting}: {e}", file=sys.stderr)
             continue
         for _ in range(o.rounds):
-            value, waited = bench_window.window(trl.step, [trl.child.pid])
+            value, waited = bench_window.window(trl.step)
             bench_window.log_line(o.log, {"tune": setting, "waited": round(waited, 4), **value})
         trl.close()
 

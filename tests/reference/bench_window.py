@@ -1,12 +1,11 @@
 """What the side-by-side benchmarks share: measuring while nobody else computes, and the log.
 
-A machine is seldom alone. While a window lasts, the measured processes run before all others
-(SCHED_RR of sched(7), which leaves these 5 %; needs root, else nothing happens). The kernel
-counts how long a measured thread was ready to run and had to wait (schedstat); a window in
-which that was more than MAX_WAIT of the time is thrown away and tried again, and so is one in
-which this process was stopped.
+A machine is seldom alone. A window begins when the others have computed little for a while
+(/proc/stat: all that was not idle), or after MAX_PAUSE of waiting for that. The kernel counts
+how long a measured thread was ready to run and had to wait (schedstat); a window in which that
+was more than MAX_WAIT of the time is thrown away and tried again, and so is one in which this
+process was stopped. Nothing here takes the processor from anybody.
 """
-import contextlib
 import json
 import os
 import statistics
@@ -18,7 +17,9 @@ import time
 MAX_WAIT = 0.06
 TRIES = 6
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
-PAUSE = 5  # seconds between windows, for the others
+QUIET = 0.1  # of one processor, which the others may use before a window
+PAUSE = 2  # seconds for which they must
+MAX_PAUSE = 300  # seconds to wait for that
 
 
 def torch_environment(malloc, threads):
@@ -61,12 +62,27 @@ def run_watched(command, **kwargs):
     return out, share
 
 
-def schedule(pids, policy, priority):
-    """This process, those that it starts from now on, and living ones with all threads."""
-    for pid in (os.getpid(), *pids):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(PermissionError, ProcessLookupError):
-                os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+def busy_seconds():
+    """What all processors have worked since the start of the machine."""
+    with open("/proc/stat") as f:
+        user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for_quiet():
+    """Until the processors' time used while this process slept is at most QUIET of one."""
+    begin = time.monotonic()
+    while True:
+        start, before = time.monotonic(), busy_seconds()
+        time.sleep(PAUSE)
+        now = time.monotonic()
+        used = (busy_seconds() - before) / (now - start)
+        if used <= QUIET:
+            return
+        if now - begin >= MAX_PAUSE:
+            print(f"  not quiet for {now - begin:.0f} s, others use {used:.2f} processors",
+                  file=sys.stderr)
+            return
 
 
 class Pulse(threading.Thread):
@@ -90,24 +106,22 @@ class Pulse(threading.Thread):
         return self.stopped
 
 
-def window(measure, pids=()):
+def window(measure):
     """What measure() returns: its result, and the share of waiting (1 where all stopped)."""
-    schedule(pids, os.SCHED_RR, 1)
+    wait_for_quiet()
     pulse = Pulse()
     try:
         result, waited = measure()
     finally:
         stopped = pulse.end()
-        schedule(pids, os.SCHED_OTHER, 0)
     return result, 1.0 if stopped else waited
 
 
-def quiet_window(measure, pids=()):
+def quiet_window(measure):
     """The first window that was quiet enough; after TRIES the quietest."""
     best = None
     for _ in range(TRIES):
-        time.sleep(PAUSE)
-        result, waited = window(measure, pids)
+        result, waited = window(measure)
         if best is None or waited < best[1]:
             best = result, waited
         if waited <= MAX_WAIT:
