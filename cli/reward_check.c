@@ -292,13 +292,13 @@ static void add_later_keys(struct buf *request) {
 
 /* One request to a program that runs, or to the server. */
 static bool exchange(struct check *k, struct child *child, struct http *http,
-                     const struct buf *request, struct buf *answer) {
+                     const struct buf *request, double seconds, struct buf *answer) {
     char why[128];
     if (!k->config.url)
-        return child_ask(child, buf_text(request), request->len, child_now() + START_S,
+        return child_ask(child, buf_text(request), request->len, child_now() + seconds,
                          MAX_ANSWER_BYTES, answer) == CHILD_OK ||
                fail(k, "no answer");
-    return http_post(http, k->config.url, buf_text(request), request->len, START_S,
+    return http_post(http, k->config.url, buf_text(request), request->len, seconds,
                      MAX_ANSWER_BYTES, answer, why, sizeof why) == HTTP_OK ||
            fail(k, why);
 }
@@ -316,10 +316,10 @@ static bool test_later(struct check *k) {
     wire_write_group(&request, ID, &k->g);
     add_later_keys(&hello);
     add_later_keys(&request);
-    bool good = exchange(k, &child, &http, &hello, &answer);
+    bool good = exchange(k, &child, &http, &hello, START_S, &answer);
     if (good && wire_read_hello(&h, buf_text(&answer), answer.len, &err) != 0)
         good = fail(k, err.msg);
-    good = good && exchange(k, &child, &http, &request, &answer);
+    good = good && exchange(k, &child, &http, &request, k->config.timeout_s, &answer);
     if (good && wire_read_results(k->v, k->g.n, ID, &range, buf_text(&answer), answer.len,
                                   &err) != 0)
         good = fail(k, err.msg);

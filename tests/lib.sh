@@ -8,21 +8,58 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 n=0 failures=0
 
+# The interpreter itself: what stands for it on some machines takes six times as long to start.
+mkdir .bin
+ln -s "$(python3 -c 'import sys; print(sys.executable)')" .bin/python3
+export PATH=$dir/.bin:$PATH
+
 # t NAME STATUS PATTERN COMMAND...: the command must end with STATUS, and its output (both
 # streams) must contain a match of the extended regular expression PATTERN ("" matches all).
 t() {
-    local name=$1 status=$2 pattern=$3 rc=0 text
-    shift 3
     n=$((n + 1))
+    try "$n" "$@" || failures=$((failures + 1))
+}
+
+# beside: as t, but beside what follows; `together` waits for them, and shows them in order.
+beside() {
+    n=$((n + 1))
+    try "$n" "$@" >"$dir/.beside.$n" &
+    others+=("$! $n")
+}
+together() {
+    local other
+    for other in "${others[@]}"; do
+        wait "${other% *}" || failures=$((failures + 1))
+        cat "$dir/.beside.${other#* }"
+    done
+    others=()
+}
+others=()
+
+try() {
+    local number=$1 name=$2 status=$3 pattern=$4 rc=0 text
+    shift 4
     text=$("$@" 2>&1) || rc=$?
     if [ "$rc" -eq "$status" ] && grep -Eq -- "$pattern" <<<"$text"; then
-        echo "ok $n - $name"
-        return
+        echo "ok $number - $name"
+        return 0
     fi
-    failures=$((failures + 1))
-    echo "not ok $n - $name"
+    echo "not ok $number - $name"
     printf '%s\n' "wanted status $status and /$pattern/, got status $rc and:" "$text" |
         head -n 40 | sed 's/^/# /'
+    return 1
+}
+
+# start_server FILE.py: to the end of the test; $url is the address that it prints.
+start_server() {
+    python3 "$1" 0 >url.txt &
+    server=$!
+    trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
+    for _ in $(seq 1200); do
+        [ -s url.txt ] && break
+        sleep 0.05
+    done
+    url=$(cat url.txt)
 }
 
 # run_rows DIR: every row of the run in DIR, without what is a time, into DIR.rows.

@@ -11,13 +11,7 @@ t "the C example builds" 0 '' "$CC" -O2 -Wall -Wextra -Werror -fPIC -shared \
 t "the C++ example builds" 0 '' "$CXX" -O2 -Wall -Wextra -Werror -fPIC -shared \
     -fvisibility=hidden -iquote "$top/reward" "$rewards/reversed.cc" -o reversed.so
 t "the program in C builds" 0 '' "$CC" -O2 -Wall -Wextra -Werror "$rewards/brief.c" -o brief -lcjson
-python3 "$rewards/server.py" 0 >url.txt &
-server=$!
-trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
-for _ in $(seq 1200); do
-    [ -s url.txt ] && break
-    sleep 0.05
-done
+start_server "$rewards/server.py"
 
 # run NAME ENTRY...: beside the answer's checker; into NAME.said, of each reward: its name and
 # version, its verdicts, their statuses, whether not all scores are the same, a part.
@@ -39,7 +33,7 @@ said() { t "$1: ${2%%\\*}" 0 "^$2$" cat "$1.said"; }
 t "a run with one of each" 0 '^32 steps in ' run each \
     '{"plugin":"./digits.so","weight":0.1,"options":{"enough":0.5}}' '{"plugin":"./reversed.so"}' \
     '{"command":["./brief"]}' "{\"command\":[\"python3\",\"$rewards/letters.py\"],\"timeout\":60}" \
-    "{\"url\":\"$(cat url.txt)\",\"name\":\"server\",\"timeout\":60}" \
+    "{\"url\":\"$url\",\"name\":\"server\",\"timeout\":60}" \
     "$(python close trl_rewards.py:close)" "$(python verl verl_score.py)"
 file='sha256:[0-9a-f]{16}'
 said each 'brief\|brief/1\|128\|ok\|1\|\{\}'
