@@ -1,6 +1,13 @@
 /* tests/policy_fixture.c: see policy_fixture.h. */
 #include "tests/policy_fixture.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "base/rng.h"
 
 static struct policy_config grouped(int vocab_size, int max_pos) {
@@ -64,4 +71,14 @@ void policy_fixture_init(struct policy_fixture *f, enum policy_shape shape,
 void policy_fixture_clear(struct policy_fixture *f) {
     model_clear(&f->m);
     weights_clear(&f->w);
+}
+
+void assert_same_policy_config(const struct policy_config *a,
+                               const struct policy_config *b) {
+    struct buf x = {0}, y = {0};
+    policy_config_print(a, &x);
+    policy_config_print(b, &y);
+    assert_string_equal(buf_text(&x), buf_text(&y));
+    buf_clear(&x);
+    buf_clear(&y);
 }

@@ -31,4 +31,8 @@ void policy_fixture_init(struct policy_fixture *f, enum policy_shape shape,
                          int vocab_size, int max_pos);
 void policy_fixture_clear(struct policy_fixture *f);
 
+/* Fails the running test unless both print the same config.json. */
+void assert_same_policy_config(const struct policy_config *a,
+                               const struct policy_config *b);
+
 #endif

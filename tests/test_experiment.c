@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "cli/experiment.h"
+#include "tests/policy_fixture.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
@@ -89,15 +90,6 @@ static void refuse_section(const char *section, const char *message) {
 }
 
 /* By what they print, not by their bytes: there is padding between the fields. */
-static void assert_same_config(const struct policy_config *a, const struct policy_config *b) {
-    struct buf x = {0}, y = {0};
-    policy_config_print(a, &x);
-    policy_config_print(b, &y);
-    assert_string_equal(buf_text(&x), buf_text(&y));
-    buf_clear(&x);
-    buf_clear(&y);
-}
-
 /* ---- what is read -------------------------------------------------------------- */
 
 static void test_experiment_defaults_are_those_of_the_contract(void **state) {
@@ -233,7 +225,7 @@ static void test_experiment_print_reads_back_to_the_same(void **state) {
     assert_memory_equal(&x.eval, &y.eval, sizeof x.eval);
     assert_memory_equal(&x.checkpoint, &y.checkpoint, sizeof x.checkpoint);
     assert_memory_equal(&x.problems, &y.problems, sizeof x.problems);
-    assert_same_config(&x.model.config, &y.model.config);
+    assert_same_policy_config(&x.model.config, &y.model.config);
     assert_string_equal(x.name, y.name);
     assert_string_equal(y.name, "night \"run\"");
     assert_string_equal(y.description, "2024");
@@ -296,7 +288,7 @@ static void test_experiment_takes_a_llama_config(void **state) {
     assert_null(strstr(buf_text(&first), "kv_lora_rank"));
     write_text(buf_text(&first));
     must_load(&y, NULL, 0);
-    assert_same_config(&x.model.config, &y.model.config);
+    assert_same_policy_config(&x.model.config, &y.model.config);
     experiment_print(&y, &second);
     assert_string_equal(buf_text(&first), buf_text(&second));
     buf_clear(&first);

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "policy/config.h"
 #include "policy/weights.h"
+#include "tests/policy_fixture.h"
 
 static int parse(struct policy_config *cfg, const char *text, bool strict,
                  struct err *err) {
@@ -28,15 +29,6 @@ static struct policy_config parsed(const char *text, bool strict) {
     struct err err = {0};
     if (parse(&cfg, text, strict, &err) != 0) fail_msg("%s: %s", text, err.msg);
     return cfg;
-}
-
-static void assert_same(const struct policy_config *a, const struct policy_config *b) {
-    struct buf x = {0}, y = {0};
-    policy_config_print(a, &x);
-    policy_config_print(b, &y);
-    assert_string_equal(buf_text(&x), buf_text(&y));
-    buf_clear(&x);
-    buf_clear(&y);
 }
 
 static struct policy_config small(void) {
@@ -78,7 +70,7 @@ static void test_config_empty_object_gives_the_published_defaults(void **state) 
     (void)state;
     struct policy_config cfg = parsed("{}", true), want = policy_config_default();
     struct err err = {0};
-    assert_same(&cfg, &want);
+    assert_same_policy_config(&cfg, &want);
     assert_int_equal(cfg.vocab_size, 129280);
     assert_int_equal(cfg.pad_token_id, -1);
     if (policy_config_check(&cfg, "c.json", &err) != 0) fail_msg("%s", err.msg);
@@ -114,7 +106,7 @@ static void test_config_reads_the_published_file(void **state) {
     want.yarn.factor = 40;
     want.yarn.mscale = want.yarn.mscale_all_dim = 1;
     want.yarn.original_max_position_embeddings = 4096;
-    assert_same(&cfg, &want);
+    assert_same_policy_config(&cfg, &want);
     assert_true(cfg.yarn.beta_fast == 32 && cfg.yarn.beta_slow == 1 && cfg.yarn.truncate);
 }
 
@@ -142,7 +134,7 @@ static void test_config_reads_both_dialects_alike(void **state) {
     assert_int_equal(first.yarn.original_max_position_embeddings, 16);
     for (int i = 1; i < 5; i++) {
         struct policy_config cfg = parsed(same[i], true);
-        assert_same(&first, &cfg);
+        assert_same_policy_config(&first, &cfg);
     }
     first =
         parsed("{\"rope_parameters\":{\"rope_theta\":77,\"rope_type\":\"default\"}}", 1);
@@ -309,7 +301,7 @@ static void test_config_print_reads_back_strictly(void **state) {
         struct buf out = {0};
         policy_config_print(&cfg[i], &out);
         struct policy_config back = parsed(buf_text(&out), true);
-        assert_same(&cfg[i], &back);
+        assert_same_policy_config(&cfg[i], &back);
         assert_true(back.rms_norm_eps == cfg[i].rms_norm_eps);
         assert_true(back.yarn.mscale == cfg[i].yarn.mscale);
         assert_true(back.yarn.attention_factor == cfg[i].yarn.attention_factor);
@@ -402,7 +394,7 @@ static void test_config_llama_reads_published_files(void **state) {
     struct err err = {0};
     struct policy_config first = parsed(same[0], false), second = parsed(same[1], true);
     if (policy_config_check(&first, "c.json", &err) != 0) fail_msg("%s", err.msg);
-    assert_same(&first, &second);
+    assert_same_policy_config(&first, &second);
     assert_int_equal(first.head_dim, 64);
     assert_true(first.rope_theta == 100000 && first.rms_norm_eps == 1e-5);
     assert_true(first.tie_word_embeddings);
@@ -424,7 +416,7 @@ static void test_config_llama_print_reads_back_strictly(void **state) {
         assert_null(strstr(buf_text(&out), "lora_rank"));
         assert_null(strstr(buf_text(&out), "experts"));
         struct policy_config back = parsed(buf_text(&out), true);
-        assert_same(&back, &cfg[i]);
+        assert_same_policy_config(&back, &cfg[i]);
         buf_clear(&out);
     }
 }
