@@ -399,6 +399,22 @@ int json_check_keys(const cJSON *obj, const char *where, const char *const *keys
     return 0;
 }
 
+/* ---- making -------------------------------------------------------------------- */
+
+void json_add_number(cJSON *obj, const char *key, double x) {
+    if (isfinite(x))
+        cJSON_AddNumberToObject(obj, key, x);
+    else
+        cJSON_AddNullToObject(obj, key);
+}
+
+void json_add_text(cJSON *obj, const char *key, const char *s) {
+    if (s && *s)
+        cJSON_AddStringToObject(obj, key, s);
+    else
+        cJSON_AddNullToObject(obj, key);
+}
+
 /* ---- printing ------------------------------------------------------------------ */
 
 void json_print_string(struct buf *out, const char *s) {

@@ -73,6 +73,10 @@ MUST_USE int json_need(const cJSON *obj, const char *where, const char *key,
 MUST_USE int json_check_keys(const cJSON *obj, const char *where, const char *const *keys,
                              int n, struct err *err);
 
+/* Adds a key to obj, null where x is no finite number, where s is NULL or empty. s is UTF-8. */
+void json_add_number(cJSON *obj, const char *key, double x);
+void json_add_text(cJSON *obj, const char *key, const char *s);
+
 /* The tree with 2 spaces a level and lists of plain values on one line; no newline at the
  * end. Reads back to the same tree. */
 void json_print(struct buf *out, const cJSON *json);

@@ -1,5 +1,6 @@
 /* cli/bench_print.c: what `hone bench` says. */
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,13 +80,6 @@ static cJSON *shapes_json(const struct bench *b) {
     return list;
 }
 
-static void add_number_or_null(cJSON *o, const char *key, bool is_there, double x) {
-    if (is_there)
-        cJSON_AddNumberToObject(o, key, x);
-    else
-        cJSON_AddNullToObject(o, key);
-}
-
 static cJSON *result_json(const struct bench *b, const struct bench_result *r) {
     cJSON *o = cJSON_CreateObject(), *stage = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "job", r->job);
@@ -93,12 +87,12 @@ static cJSON *result_json(const struct bench *b, const struct bench_result *r) {
     cJSON_AddStringToObject(o, "dtype", b->o.dtype);
     cJSON_AddStringToObject(o, "isa", b->e.k->name);
     cJSON_AddNumberToObject(o, "threads", b->e.n_threads);
-    add_number_or_null(o, "tokens_per_s", is_timed(r), r->tokens_per_s);
+    json_add_number(o, "tokens_per_s", is_timed(r) ? r->tokens_per_s : NAN);
     cJSON_AddNumberToObject(o, "gflops", r->gflops);
     cJSON_AddNumberToObject(o, "fraction", r->fraction);
     cJSON_AddNumberToObject(o, "peak_rss_bytes", (double)r->peak_rss_bytes);
     cJSON_AddItemToObject(o, "seconds", cJSON_CreateDoubleArray(r->seconds, r->n));
-    add_number_or_null(o, "spread", is_timed(r), r->spread);
+    json_add_number(o, "spread", is_timed(r) ? r->spread : NAN);
     for (int s = 0; s < N_STAGES; s++)
         cJSON_AddNumberToObject(stage, stage_name((enum stage)s), r->stage[s]);
     cJSON_AddItemToObject(o, "timing_s", stage);

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "cli/replay.h"
+#include "db/maintain.h"
 
 enum what { PROBLEM, IDS, LOGPS, VERDICT, REWARD, ADVANTAGE, METRICS, HASH, N_WHAT };
 
@@ -26,6 +27,7 @@ struct bisect {
     struct db *a, *b; /* owned */
     struct arena arena; /* one step's */
     struct finding found[N_WHAT];
+    int n_pruned; /* steps without their episodes and traces in one of the runs */
 };
 
 static void found(struct bisect *s, enum what w, const char *fmt, ...)
@@ -118,7 +120,7 @@ static int compare_problems(struct bisect *s, const char *where, int no, int64_t
     return 0;
 }
 
-static int compare_groups(struct bisect *s, int step, struct err *err) {
+static int compare_groups(struct bisect *s, int step, bool pruned, struct err *err) {
     struct db_group *x, *y;
     int n, m, k, l;
     if (db_read_groups(s->a, step, &s->arena, &x, &n, err) != 0 ||
@@ -127,8 +129,9 @@ static int compare_groups(struct bisect *s, int step, struct err *err) {
     if (n != m) found(s, PROBLEM, "%d and %d groups", n, m);
     for (int i = 0; i < n && i < m; i++) {
         struct db_episode *e, *f;
-        if (compare_problems(s, "prompt", i, x[i].problem_id, y[i].problem_id, err) != 0 ||
-            db_read_episodes(s->a, x[i].id, &s->arena, &e, &k, err) != 0 ||
+        if (compare_problems(s, "prompt", i, x[i].problem_id, y[i].problem_id, err) != 0) return -1;
+        if (pruned) continue;
+        if (db_read_episodes(s->a, x[i].id, &s->arena, &e, &k, err) != 0 ||
             db_read_episodes(s->b, y[i].id, &s->arena, &f, &l, err) != 0)
             return -1;
         if (k != l) found(s, IDS, "prompt %d: %d and %d episodes", i, k, l);
@@ -181,9 +184,15 @@ static int compare_metrics(struct bisect *s, int step, struct err *err) {
 
 static int compare_step(struct bisect *s, const struct db_step *x, const struct db_step *y,
                         struct err *err) {
+    bool pruned[2];
     arena_reset(&s->arena);
-    if (compare_traces(s, x->step, err) != 0 || compare_groups(s, x->step, err) != 0 ||
-        compare_metrics(s, x->step, err) != 0)
+    if (db_is_pruned(s->a, x->step, &pruned[0], err) != 0 ||
+        db_is_pruned(s->b, y->step, &pruned[1], err) != 0)
+        return -1;
+    bool gone = pruned[0] || pruned[1];
+    s->n_pruned += gone;
+    if ((!gone && compare_traces(s, x->step, err) != 0) ||
+        compare_groups(s, x->step, gone, err) != 0 || compare_metrics(s, x->step, err) != 0)
         return -1;
     if (x->weights_before != y->weights_before)
         found(s, HASH, "the weights before it are %016llx and %016llx",
@@ -240,6 +249,16 @@ static void print_runs(const struct db_run *x, const struct db_run *y) {
            (unsigned long long)y->seed, (unsigned long long)y->start_weights);
 }
 
+static void print_pruned(const struct replay *p, const struct bisect *s) {
+    if (s->n_pruned == 0) return;
+    if (p->json)
+        printf("{\"pruned\": %d}\n", s->n_pruned);
+    else
+        printf("hone db prune took episodes and traces out of %d of the steps looked at: of those "
+               "only problems, metrics and hashes are compared\n",
+               s->n_pruned);
+}
+
 static int walk(struct replay *p, struct bisect *s, struct err *err) {
     struct db_step *x, *y;
     int n, m, differ = 0;
@@ -253,6 +272,7 @@ static int walk(struct replay *p, struct bisect *s, struct err *err) {
         p->exact += !differ;
         if (differ) print_difference(p, s, x[i].step);
     }
+    print_pruned(p, s);
     if (!differ && n != m && !p->json)
         printf("one run has %d steps, the other %d\n", n, m);
     return 0;

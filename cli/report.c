@@ -75,20 +75,6 @@ static void stand(struct run *r, struct standing *s) {
 
 /* ---- as JSON ----------------------------------------------------------------------- */
 
-static void add_number(cJSON *o, const char *key, double x) {
-    if (isfinite(x))
-        cJSON_AddNumberToObject(o, key, x);
-    else
-        cJSON_AddNullToObject(o, key);
-}
-
-static void add_text(cJSON *o, const char *key, const char *text) {
-    if (text)
-        cJSON_AddStringToObject(o, key, text);
-    else
-        cJSON_AddNullToObject(o, key);
-}
-
 static void add_time(cJSON *o, const char *key, time_t t) {
     char text[32];
     struct tm tm;
@@ -104,30 +90,30 @@ static void print_json(const struct run *r, const struct standing *s, struct buf
     char host[256] = "", weights[17];
     gethostname(host, sizeof host - 1);
     hash_hex(r->hash, weights);
-    add_text(o, "state", s->state);
-    add_text(o, "reason", s->reason);
-    add_text(o, "error", s->error);
-    add_number(o, "exit_code", s->code < 0 ? NAN : s->code);
-    add_text(o, "name", r->x.name);
-    add_text(o, "dir", r->dir);
-    add_number(o, "step", r->step);
-    add_number(o, "steps", s->steps);
-    add_text(o, "stage", s->stage < 0 ? NULL : r->x.stage[s->stage].name);
-    add_number(o, "stage_step", s->stage_step);
-    add_number(o, "stage_steps", s->stage_steps);
-    add_number(o, "reward", s->reward);
-    add_number(o, "eval/pass@1", s->pass1);
-    add_number(o, "eval/ci95", s->ci95);
-    add_number(o, "eval/step", isnan(s->pass1) ? NAN : s->eval_step);
-    add_number(o, "tokens_per_s", tenths(s->tokens_per_s));
-    add_text(o, "weights", weights);
-    add_number(o, "seconds", tenths(s->seconds));
-    add_number(o, "eta_seconds", round(s->eta_s));
+    json_add_text(o, "state", s->state);
+    json_add_text(o, "reason", s->reason);
+    json_add_text(o, "error", s->error);
+    json_add_number(o, "exit_code", s->code < 0 ? NAN : s->code);
+    json_add_text(o, "name", r->x.name);
+    json_add_text(o, "dir", r->dir);
+    json_add_number(o, "step", r->step);
+    json_add_number(o, "steps", s->steps);
+    json_add_text(o, "stage", s->stage < 0 ? NULL : r->x.stage[s->stage].name);
+    json_add_number(o, "stage_step", s->stage_step);
+    json_add_number(o, "stage_steps", s->stage_steps);
+    json_add_number(o, "reward", s->reward);
+    json_add_number(o, "eval/pass@1", s->pass1);
+    json_add_number(o, "eval/ci95", s->ci95);
+    json_add_number(o, "eval/step", isnan(s->pass1) ? NAN : s->eval_step);
+    json_add_number(o, "tokens_per_s", tenths(s->tokens_per_s));
+    json_add_text(o, "weights", weights);
+    json_add_number(o, "seconds", tenths(s->seconds));
+    json_add_number(o, "eta_seconds", round(s->eta_s));
     add_time(o, "started_at", r->report.started_at);
     add_time(o, "updated_at", s->now);
-    add_text(o, "host", host);
-    add_number(o, "pid", (double)getpid());
-    add_text(o, "version", version_short());
+    json_add_text(o, "host", host);
+    json_add_number(o, "pid", (double)getpid());
+    json_add_text(o, "version", version_short());
     json_print(out, o);
     buf_puts(out, "\n");
     json_free(o);

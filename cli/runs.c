@@ -210,40 +210,26 @@ static void print_table(const struct list *list) {
         if (list->line[i].state[0]) print_line(&list->line[i], width);
 }
 
-static void add_number(cJSON *o, const char *key, double x) {
-    if (isfinite(x))
-        cJSON_AddNumberToObject(o, key, x);
-    else
-        cJSON_AddNullToObject(o, key);
-}
-
-static void add_text(cJSON *o, const char *key, const char *text) {
-    if (*text)
-        cJSON_AddStringToObject(o, key, text);
-    else
-        cJSON_AddNullToObject(o, key);
-}
-
 static void print_json(const struct list *list) {
     struct buf out = {0};
     cJSON *all = cJSON_CreateArray();
     for (int i = 0; i < list->n; i++) {
         const struct line *l = &list->line[i];
         cJSON *o = cJSON_CreateObject();
-        add_text(o, "dir", l->dir);
-        add_text(o, "state", l->state[0] ? l->state : "unreadable");
-        add_text(o, "reason", l->reason);
-        add_text(o, "error", l->error);
-        add_text(o, "name", l->name);
-        add_text(o, "stage", l->stage);
-        add_number(o, "step", l->step);
-        add_number(o, "steps", l->steps);
-        add_number(o, "reward", l->reward);
-        add_number(o, "eval/pass@1", l->pass1);
-        add_number(o, "eval/ci95", l->ci95);
-        add_number(o, "eval/step", isfinite(l->pass1) ? l->eval_step : NAN);
-        add_text(o, "updated_at", l->updated);
-        add_number(o, "pid", l->pid > 0 ? (double)l->pid : NAN);
+        json_add_text(o, "dir", l->dir);
+        json_add_text(o, "state", l->state[0] ? l->state : "unreadable");
+        json_add_text(o, "reason", l->reason);
+        json_add_text(o, "error", l->error);
+        json_add_text(o, "name", l->name);
+        json_add_text(o, "stage", l->stage);
+        json_add_number(o, "step", l->step);
+        json_add_number(o, "steps", l->steps);
+        json_add_number(o, "reward", l->reward);
+        json_add_number(o, "eval/pass@1", l->pass1);
+        json_add_number(o, "eval/ci95", l->ci95);
+        json_add_number(o, "eval/step", isfinite(l->pass1) ? l->eval_step : NAN);
+        json_add_text(o, "updated_at", l->updated);
+        json_add_number(o, "pid", l->pid > 0 ? (double)l->pid : NAN);
         cJSON_AddItemToArray(all, o);
     }
     json_print(&out, all);

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "cli/args.h"
 #include "cli/cmd.h"
 #include "cli/text.h"
@@ -98,14 +99,6 @@ static void add_str(cJSON *o, const char *key, const char *s) {
     add_text(o, key, s, s ? strlen(s) : 0);
 }
 
-/* NAN and infinities are null: JSON has no word for them. */
-static void add_num(cJSON *o, const char *key, double x) {
-    if (isfinite(x))
-        cJSON_AddNumberToObject(o, key, x);
-    else
-        cJSON_AddNullToObject(o, key);
-}
-
 static cJSON *add_item(cJSON *array) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddItemToArray(array, o);
@@ -121,7 +114,7 @@ static void print_json(cJSON *o) {
 
 static void json_problem(cJSON *o, const struct db_problem *p) {
     cJSON *q = cJSON_AddObjectToObject(o, "problem");
-    add_num(q, "id", (double)p->id);
+    json_add_number(q, "id", (double)p->id);
     add_str(q, "kind", p->kind);
     add_str(q, "key", p->key);
     add_str(q, "split", p->split);
@@ -130,16 +123,16 @@ static void json_problem(cJSON *o, const struct db_problem *p) {
 }
 
 static void json_episode(cJSON *o, const struct db_episode *e) {
-    add_num(o, "id", (double)e->id);
-    add_num(o, "sample", e->sample);
-    add_num(o, "reward", e->reward);
-    add_num(o, "advantage", e->advantage);
-    add_num(o, "n_prompt", e->n_prompt);
-    add_num(o, "n_completion", e->n_completion);
+    json_add_number(o, "id", (double)e->id);
+    json_add_number(o, "sample", e->sample);
+    json_add_number(o, "reward", e->reward);
+    json_add_number(o, "advantage", e->advantage);
+    json_add_number(o, "n_prompt", e->n_prompt);
+    json_add_number(o, "n_completion", e->n_completion);
     add_str(o, "finish_reason", e->finish_reason);
     add_str(o, "weights_hash", hex(e->weights_hash));
-    add_num(o, "gen_ms", e->gen_ms);
-    add_num(o, "score_ms", e->score_ms);
+    json_add_number(o, "gen_ms", e->gen_ms);
+    json_add_number(o, "score_ms", e->score_ms);
     add_text(o, "text", e->text, e->n_text);
 }
 
@@ -149,11 +142,11 @@ static void json_verdicts(cJSON *o, const struct db_verdict *v, int n) {
         cJSON *x = add_item(list);
         add_str(x, "checker", v[i].checker);
         add_str(x, "version", v[i].version);
-        add_num(x, "weight", v[i].weight);
+        json_add_number(x, "weight", v[i].weight);
         add_str(x, "status", v[i].status);
-        add_num(x, "score", v[i].score);
+        json_add_number(x, "score", v[i].score);
         add_str(x, "detail", v[i].detail);
-        add_num(x, "ms", v[i].ms);
+        json_add_number(x, "ms", v[i].ms);
         cJSON_AddBoolToObject(x, "deterministic", v[i].deterministic);
         cJSON *parts = v[i].parts ? cJSON_Parse(v[i].parts) : NULL;
         if (parts) cJSON_AddItemToObject(x, "parts", parts);
@@ -161,15 +154,15 @@ static void json_verdicts(cJSON *o, const struct db_verdict *v, int n) {
 }
 
 static void json_step(cJSON *o, const struct db_step *s) {
-    add_num(o, "step", s->step);
-    add_num(o, "stage", s->stage);
-    add_num(o, "stage_step", s->stage_step);
+    json_add_number(o, "step", s->step);
+    json_add_number(o, "stage", s->stage);
+    json_add_number(o, "stage_step", s->stage_step);
     add_str(o, "state", s->state);
     add_str(o, "refusal", s->refusal);
     add_str(o, "weights_before", hex(s->weights_before));
     add_str(o, "weights_after", s->weights_after ? hex(s->weights_after) : NULL);
-    add_num(o, "learning_rate", s->learning_rate);
-    add_num(o, "wall_s", s->wall_s);
+    json_add_number(o, "learning_rate", s->learning_rate);
+    json_add_number(o, "wall_s", s->wall_s);
 }
 
 /* --- one episode ------------------------------------------------------------------- */
@@ -193,17 +186,17 @@ static int read_trace(struct show *s, struct trace_rows *t, struct err *err) {
 static void json_trace(const struct show *s, const struct trace_rows *t) {
     const struct db_episode *e = &t->episode;
     cJSON *o = cJSON_CreateObject();
-    add_num(o, "step", t->group.step);
-    add_num(o, "prompt_no", t->group.prompt_no);
+    json_add_number(o, "step", t->group.step);
+    json_add_number(o, "prompt_no", t->group.prompt_no);
     json_episode(o, e);
     json_problem(o, &t->problem);
     json_verdicts(o, t->verdict, t->n_verdicts);
     cJSON *list = s->tokens ? cJSON_AddArrayToObject(o, "tokens") : NULL;
     for (int i = 0; list && i < e->n_completion; i++) {
         cJSON *x = add_item(list);
-        add_num(x, "id", e->ids[e->n_prompt + i]);
-        add_num(x, "logp", (double)e->logps[i]);
-        add_num(x, "mask", e->mask[i]);
+        json_add_number(x, "id", e->ids[e->n_prompt + i]);
+        json_add_number(x, "logp", (double)e->logps[i]);
+        json_add_number(x, "mask", e->mask[i]);
     }
     print_json(o);
 }
@@ -304,7 +297,7 @@ static int json_group(struct show *s, cJSON *o, const struct db_group *g,
     if (db_read_problem(s->db, g->problem_id, &s->a, &p, err) != 0 ||
         db_read_episodes(s->db, g->id, &s->a, &e, &n, err) != 0)
         return -1;
-    add_num(o, "prompt_no", g->prompt_no);
+    json_add_number(o, "prompt_no", g->prompt_no);
     json_problem(o, &p);
     cJSON *list = cJSON_AddArrayToObject(o, "episodes");
     for (int i = 0; i < n; i++) {
@@ -344,7 +337,7 @@ static int json_one_step(struct show *s, const struct step_rows *r, struct err *
     json_step(o, &r->step);
     cJSON *m = cJSON_AddObjectToObject(o, "metrics");
     for (int i = 0; i < r->n_metrics; i++)
-        add_num(m, or_dash(r->metric[i].name), r->metric[i].value);
+        json_add_number(m, or_dash(r->metric[i].name), r->metric[i].value);
     cJSON *list = cJSON_AddArrayToObject(o, "groups");
     for (int i = 0; i < r->n_groups; i++)
         if (json_group(s, add_item(list), &r->group[i], err) != 0) {
@@ -515,36 +508,36 @@ static void print_run(const struct show *s, const struct run_rows *r) {
 }
 
 static void json_curve(cJSON *o, const struct db_curve *c) {
-    add_num(o, "step", c->step);
+    json_add_number(o, "step", c->step);
     add_str(o, "stage", c->stage_name);
-    add_num(o, "stage_step", c->stage_step);
+    json_add_number(o, "stage_step", c->stage_step);
     add_str(o, "state", c->state);
-    add_num(o, "episodes", (double)c->episodes);
-    add_num(o, "reward", c->reward);
-    add_num(o, "accuracy", c->accuracy);
-    add_num(o, "mean_length", c->mean_length);
-    add_num(o, "truncated", c->truncated);
-    add_num(o, "zero_std", c->zero_std);
-    add_num(o, "kl", c->kl);
-    add_num(o, "entropy", c->entropy);
-    add_num(o, "loss", c->loss);
-    add_num(o, "grad_norm", c->grad_norm);
-    add_num(o, "learning_rate", c->learning_rate);
-    add_num(o, "wall_s", c->wall_s);
+    json_add_number(o, "episodes", (double)c->episodes);
+    json_add_number(o, "reward", c->reward);
+    json_add_number(o, "accuracy", c->accuracy);
+    json_add_number(o, "mean_length", c->mean_length);
+    json_add_number(o, "truncated", c->truncated);
+    json_add_number(o, "zero_std", c->zero_std);
+    json_add_number(o, "kl", c->kl);
+    json_add_number(o, "entropy", c->entropy);
+    json_add_number(o, "loss", c->loss);
+    json_add_number(o, "grad_norm", c->grad_norm);
+    json_add_number(o, "learning_rate", c->learning_rate);
+    json_add_number(o, "wall_s", c->wall_s);
 }
 
 static void json_eval(cJSON *o, const struct db_eval *e) {
-    add_num(o, "step", e->step);
+    json_add_number(o, "step", e->step);
     add_str(o, "problems", e->spec);
     add_str(o, "mode", e->mode);
-    add_num(o, "k", e->k);
-    add_num(o, "temperature", e->temperature);
-    add_num(o, "n", e->n);
-    add_num(o, "pass1", e->pass1);
-    add_num(o, "ci95", e->ci95);
-    add_num(o, "pass_at_k", e->pass_at_k);
-    add_num(o, "avg_at_k", e->avg_at_k);
-    add_num(o, "mean_length", e->mean_length);
+    json_add_number(o, "k", e->k);
+    json_add_number(o, "temperature", e->temperature);
+    json_add_number(o, "n", e->n);
+    json_add_number(o, "pass1", e->pass1);
+    json_add_number(o, "ci95", e->ci95);
+    json_add_number(o, "pass_at_k", e->pass_at_k);
+    json_add_number(o, "avg_at_k", e->avg_at_k);
+    json_add_number(o, "mean_length", e->mean_length);
     add_str(o, "weights_hash", hex(e->weights_hash));
 }
 
@@ -552,9 +545,9 @@ static void json_failure(cJSON *o, const struct db_failure *f) {
     add_str(o, "checker", f->checker);
     add_str(o, "version", f->version);
     add_str(o, "status", f->status);
-    add_num(o, "n", (double)f->n);
-    add_num(o, "rate", f->rate);
-    add_num(o, "an_episode", (double)f->an_episode);
+    json_add_number(o, "n", (double)f->n);
+    json_add_number(o, "rate", f->rate);
+    json_add_number(o, "an_episode", (double)f->an_episode);
 }
 
 /* The seed is a string: JSON readers keep 53 bits of a number. */
@@ -567,7 +560,7 @@ static void json_run(const struct run_rows *r) {
     add_str(o, "version", r->run.version);
     add_str(o, "build", r->run.build);
     add_str(o, "isa", r->run.isa);
-    add_num(o, "threads", r->run.threads);
+    json_add_number(o, "threads", r->run.threads);
     add_str(o, "seed", seed);
     add_str(o, "start_weights", hex(r->run.start_weights));
     cJSON *experiment = cJSON_Parse(r->run.experiment ? r->run.experiment : "null");
@@ -577,7 +570,7 @@ static void json_run(const struct run_rows *r) {
         cJSON *x = add_item(list);
         add_str(x, "name", r->stage[i].name);
         add_str(x, "type", r->stage[i].type);
-        add_num(x, "max_steps", r->stage[i].max_steps);
+        json_add_number(x, "max_steps", r->stage[i].max_steps);
         add_str(x, "started_at", r->stage[i].started_at);
         add_str(x, "finished_at", r->stage[i].finished_at);
     }

@@ -62,6 +62,13 @@ t "no page is free" 0 '^0$' sql c 'PRAGMA freelist_count'
 t "what stayed can be drawn again" 0 '^24 of 24' "$HONE" replay c --sample 100
 t "what went cannot be applied again" 65 'step 1 learnt from was taken out by hone db prune' \
     "$HONE" replay c --to-step 9 --out built
+t "a comparison says what it cannot see" 0 'traces out of 7 of the steps .* are compared$' \
+    "$HONE" replay a --bisect c
+t "and finds no difference in the rest" 0 '^9 of 9 steps are the same$' "$HONE" replay c --bisect a
+t "as JSON" 0 '^\{"pruned": 7\}$' "$HONE" replay c --bisect a --json
+t "a difference in the rest is found" 65 '^  metrics +1  reward is ' sh -c "rm -rf e && cp -r c e &&
+    sqlite3 e/run.db \"UPDATE metrics SET value = 9 WHERE step = 7 AND name = 'reward'\" &&
+    $HONE replay a --bisect e"
 t "re-scoring leaves it out" 0 '^7 steps were pruned' "$HONE" rescore c --rewards "$tiny"
 t "the run can be gone on with" 0 '^11 steps, 2 of them' save c --set grpo.max_steps=6
 t "every second step stays" 0 '^removes 0 episodes and 192 traces of 3' \

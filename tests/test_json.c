@@ -1,4 +1,5 @@
 /* tests/test_json.c: what the strict reader refuses, and in which words. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -242,6 +243,23 @@ static void test_json_print_reads_back(void **state) {
     json_free(json);
 }
 
+static void test_json_add_makes_null_of_nothing(void **state) {
+    (void)state;
+    struct buf out = {0};
+    cJSON *json = cJSON_CreateObject();
+    json_add_number(json, "a", 0.5);
+    json_add_number(json, "b", NAN);
+    json_add_number(json, "c", -INFINITY);
+    json_add_text(json, "d", "x");
+    json_add_text(json, "e", "");
+    json_add_text(json, "f", NULL);
+    json_print(&out, json);
+    assert_string_equal(buf_text(&out), "{\n  \"a\": 0.5,\n  \"b\": null,\n  \"c\": null,\n"
+                                        "  \"d\": \"x\",\n  \"e\": null,\n  \"f\": null\n}");
+    buf_clear(&out);
+    json_free(json);
+}
+
 static void test_json_print_double_is_short_and_exact(void **state) {
     (void)state;
     const struct {
@@ -275,6 +293,7 @@ int main(void) {
         cmocka_unit_test(test_json_getters_say_what_is_wrong),
         cmocka_unit_test(test_json_unknown_key_gets_the_nearest),
         cmocka_unit_test(test_json_print_reads_back),
+        cmocka_unit_test(test_json_add_makes_null_of_nothing),
         cmocka_unit_test(test_json_print_double_is_short_and_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
