@@ -116,11 +116,48 @@ static int vacuum(const char *path, struct err *err) {
     return rc;
 }
 
-static int upgrade(const char *path, struct err *err) {
+/* Those of the policy that the run started from. Where it is not to be had, the database is none
+ * the worse than before. */
+static int write_vocabulary(const char *dir, struct db *db, struct err *err) {
+    struct run *r = mem_new(1, sizeof *r);
+    struct err why;
+    int rc = 0;
+    if (!is_folder(dir)) {
+        printf("its vocabulary stays empty: %s is no folder of a run, which has the policy\n", dir);
+    } else if (run_open_recorded(r, dir, "auto", 0, &why) != 0) {
+        printf("its vocabulary stays empty: %s\n", why.msg);
+    } else if ((rc = db_begin(db, err)) == 0) {
+        rc = run_folder_write_tokens(db, r->e.tok, err);
+        if (rc == 0) rc = db_commit(db, err);
+        if (rc == 0)
+            printf("its vocabulary has %d tokens now\n", tokenizer_vocab_size(r->e.tok));
+        else
+            db_rollback(db);
+    }
+    run_close(r);
+    mem_free(r);
+    return rc;
+}
+
+/* Databases of before version 4 had none; a start that was killed may have left it out. */
+static int fill_vocabulary(const char *dir, const char *path, struct err *err) {
+    struct arena arena = {0};
+    struct db_token *token;
+    struct db *db;
+    int n;
+    if (db_open(&db, path, err) != 0) return -1;
+    int rc = db_read_tokens(db, &arena, &token, &n, err);
+    if (rc == 0 && n == 0) rc = write_vocabulary(dir, db, err);
+    db_close(db);
+    arena_clear(&arena);
+    return rc;
+}
+
+static int upgrade(const struct options *o, const char *path, struct err *err) {
     int from = 0;
     if (db_upgrade(path, &from, err) != 0) return -1;
     printf("%s: was schema %d, is that of hone %s\n", path, from, version_short());
-    return 0;
+    return fill_vocabulary(o->dir.item[0], path, err);
 }
 
 static int merge(const struct options *o, struct err *err) {
@@ -168,7 +205,7 @@ static int act(const struct options *o, struct err *err) {
              : i == 1 ? prune(o, path, err)
              : i == 2 ? vacuum(path, err)
              : i == 3 ? export_lines(o, path, err)
-                      : upgrade(path, err);
+                      : upgrade(o, path, err);
     if (fd > 0) close(fd);
     return rc;
 }

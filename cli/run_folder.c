@@ -202,16 +202,20 @@ static int clear_folder(struct run *r, const struct run_options *o, struct err *
     return remove_run(o->out, err);
 }
 
+int run_folder_write_tokens(struct db *db, const struct tokenizer *tok, struct err *err) {
+    for (int i = 0, n = tokenizer_vocab_size(tok); i < n; i++) {
+        size_t len;
+        const char *text = tokenizer_piece(tok, i, &len);
+        if (db_write_token(db, i, text, len, err) != 0) return -1;
+    }
+    return 0;
+}
+
 /* The run and its vocabulary at once: a run that is there is whole. */
 static int write_run(struct run *r, const struct db_run *row, struct err *err) {
     if (db_begin(r->db, err) != 0) return -1;
-    int rc = db_write_run(r->db, row, err), n = tokenizer_vocab_size(r->e.tok);
-    for (int i = 0; rc == 0 && i < n; i++) {
-        size_t len;
-        const char *text = tokenizer_piece(r->e.tok, i, &len);
-        rc = db_write_token(r->db, i, text, len, err);
-    }
-    if (rc == 0) return db_commit(r->db, err);
+    if (db_write_run(r->db, row, err) == 0 && run_folder_write_tokens(r->db, r->e.tok, err) == 0)
+        return db_commit(r->db, err);
     db_rollback(r->db);
     return -1;
 }

@@ -17,6 +17,9 @@ MUST_USE int run_folder_look(struct run *r, const struct run_options *o, bool *t
  * leaves nothing of this run behind. */
 MUST_USE int run_folder_make(struct run *r, const struct run_options *o, struct err *err);
 
+/* Records the tokens of a policy, which r->db has none of yet, in the caller's transaction. */
+MUST_USE int run_folder_write_tokens(struct db *db, const struct tokenizer *tok, struct err *err);
+
 /* Writes settings that were changed, and files that a kill left unwritten. */
 MUST_USE int run_folder_continue(struct run *r, struct err *err);
 

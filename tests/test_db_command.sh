@@ -129,8 +129,19 @@ cp -r a old
 sql old 'DROP TABLE vocabulary; DROP TABLE episode_details; DROP TABLE episode_sources;
     DROP TABLE step_queries; DROP TABLE pruned_steps; DROP VIEW v_groups; PRAGMA user_version = 3'
 t "an older schema says what to do" 65 'older hone: schema 3, .* hone db upgrade' "$HONE" show old
+cp -r old lost
+sql lost "UPDATE runs SET start_weights = '0123456789abcdef'"
 t "upgrade" 0 '^old/run.db: was schema 3' db upgrade old
-t "nothing is left to do" 0 'was schema 4' db upgrade old
+t "the vocabulary is that of the policy" 0 '^$' sh -c "sqlite3 old/run.db '
+    SELECT token, hex(text) FROM vocabulary' >old.words && sqlite3 a/run.db '
+    SELECT token, hex(text) FROM vocabulary' | cmp - old.words"
+t "and not empty" 0 '^[1-9][0-9]+$' sql old 'SELECT count(*) FROM vocabulary'
+t "nothing is left to do" 0 '^old/run.db: was schema 4, [^|]*\|$' \
+    sh -c "$HONE db upgrade old | tr '\n' '|'"
+t "a file alone has no policy" 0 'stays empty: lost/run.db is no folder' db upgrade lost/run.db
+t "nor has a run whose policy is lost" 0 'stays empty: .* started from weights 0123' db upgrade lost
+sql lost "UPDATE runs SET start_weights = (SELECT weights_before FROM steps WHERE step = 1)"
+t "once it is back" 0 'its vocabulary has [1-9][0-9]+ tokens now' db upgrade lost
 t "it is a database like any other" 0 '^ok   tables and views' db check old --full
 t "and can be drawn again" 0 '^48 of 48' "$HONE" replay old --sample 100
 sql old 'PRAGMA user_version = 2'
