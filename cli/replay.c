@@ -185,7 +185,7 @@ int cmd_replay(int argc, char **argv) {
         {"--batch", ARG_INT, &p.batch, 1, REPLAY_MAX_BATCH, .value_name = "N",
          .help = "sequences in flight a thread (default 128)"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",
-         .help = "auto, avx512, avx2, neon or plain"},
+         .help = "auto, avx512bf16, avx512, avx2, neon or plain"},
         {"--json", ARG_FLAG, &p.json, .help = "JSON lines; the last has checked and exact"},
     };
     const struct args args = {"replay", "draw recorded episodes again and compare bit for bit",
