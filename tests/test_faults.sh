@@ -59,10 +59,12 @@ sweep() {
         fi
         echo "$word" >>ends.txt
     done
-    echo "$(sort ends.txt | uniq -c | tr '\n' ',' | tr -s ' ')"
+    sort ends.txt | uniq -c | tr '\n' ',' | tr -s ' ' >sweep.txt
     rm ends.txt
     return $bad
 }
+
+said() { echo "# ends:$(sed 's/,$//' sweep.txt)"; }
 
 t "the shim is built" 0 '' build_shim
 t "a run without faults" 0 '' shimmed whole FAULT_LOG="$dir/calls.txt"
@@ -72,8 +74,11 @@ echo "# $calls calls: $(cut -d' ' -f2 calls.txt | sort | uniq -c | sort -rn | tr
 t "all kinds of calls are seen" 0 '^close fdatasync flock fsync (ftruncate )?ftruncate64 mkdir mmap open pwrite64 remove rename unlink write ' \
     sh -c 'cut -d" " -f2 calls.txt | sort -u | tr "\n" " "'
 t "an error of the disk in each call" 0 '' sweep 5
+said
 t "a disk that is full from a call on" 0 '' sweep 28 sticks
+said
 t "a kill in each call" 0 '' sweep kill
+said
 
 # --- a database that another program holds ------------------------------------------------
 
