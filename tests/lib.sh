@@ -8,7 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 n=0 failures=0
 
-# The interpreter itself: what stands for it on some machines takes six times as long to start.
+# The interpreter itself: what stands for it on some machines takes several times as long to start.
 mkdir .bin
 ln -s "$(python3 -c 'import sys; print(sys.executable)')" .bin/python3
 export PATH=$dir/.bin:$PATH
