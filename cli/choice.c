@@ -334,17 +334,6 @@ void choice_keep_origin(struct db_episode *row, const struct db_episode *origin)
     row->advantage = origin->advantage;
 }
 
-int choice_record_source(struct run *r, int64_t episode, const struct harvest_source *from,
-                         struct err *err) {
-    if (db_write_source(r->db, episode, from->e.id, err) != 0) return -1;
-    for (int i = 0; i < from->n_v; i++) {
-        struct db_verdict v = from->v[i];
-        v.episode_id = episode;
-        if (db_write_verdict(r->db, &v, err) != 0) return -1;
-    }
-    return 0;
-}
-
 int choice_record_query(struct run *r, int step, struct err *err) {
     const struct choice *c = r->choice;
     return db_write_query(r->db, step, c->where[0] ? c->where : "1", c->found, err);

@@ -27,9 +27,7 @@ MUST_USE int choice_episodes(struct run *r, int i, int stage_step, struct harves
 /* The address of random numbers, weights and tokens that the episode was drawn with. */
 void choice_keep_origin(struct db_episode *row, const struct db_episode *origin);
 
-/* Inside the step's transaction: the copied episode's origin and verdicts; the query. */
-MUST_USE int choice_record_source(struct run *r, int64_t episode, const struct harvest_source *from,
-                                  struct err *err);
+/* Inside the step's transaction: the query. */
 MUST_USE int choice_record_query(struct run *r, int step, struct err *err);
 
 #endif

@@ -229,12 +229,15 @@ int report_begin(struct run *r, const struct report_options *o, struct err *err)
     return 0;
 }
 
+bool report_due(const struct run *r) {
+    return r->report.begun && progress_now() - r->report.last >= REPORT_EVERY;
+}
+
 void report_step(struct run *r) {
     struct standing s;
     struct err err;
-    double now = progress_now();
-    if (!r->report.begun || now - r->report.last < REPORT_EVERY) return;
-    r->report.last = now;
+    if (!report_due(r)) return;
+    r->report.last = progress_now();
     stand(r, &s);
     if (write_status(r, &s, &err) == 0 && write_metrics(r, &r->report.o, &s, &err) == 0) return;
     if (!r->report.warned) progress_note(&r->progress, "the run goes on, but: %s", err.msg);

@@ -36,6 +36,7 @@ MUST_USE int report_check(const struct report_options *o, struct err *err);
 MUST_USE int report_begin(struct run *r, const struct report_options *o, struct err *err);
 
 /* If it is time. */
+bool report_due(const struct run *r);
 void report_step(struct run *r);
 
 /* The last one. code is the exit code, err its sentence, NULL where all is well. Also after a

@@ -321,6 +321,8 @@ void run_close(struct run *r) {
     update_free(r->update);
     optimizer_clear(&r->opt);
     arena_clear(&r->arena);
+    arena_clear(&r->result.arena);
+    arena_clear(&r->writing);
     mem_free(r->order.index);
     if (r->lock > 0) close(r->lock);
     engine_clear(&r->e);

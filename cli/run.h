@@ -33,6 +33,16 @@ struct reference {
     struct update *update;
 };
 
+/* The result of a step, kept until a thread has written it. */
+struct run_result {
+    bool waiting; /* for the transaction of the next step's beginning, or run_settle */
+    struct arena arena;
+    struct db_step row;
+    struct db_metric metric[RUN_MAX_METRICS];
+    struct db_detail *detail; /* [n_details] in the arena */
+    int n_metrics, n_details;
+};
+
 struct run {
     struct experiment x;
     char dir[4096];
@@ -52,6 +62,7 @@ struct run {
     struct progress progress;
     struct run_order order;
     struct arena arena; /* the step's */
+    struct arena writing; /* of the thread that writes, one transaction's */
     int step;           /* steps done, over all stages */
     uint64_t hash;      /* of the weights now */
     int lock;           /* descriptor of the locked folder; 0: none */
@@ -68,6 +79,7 @@ struct run {
     struct db_metric metric[RUN_MAX_METRICS];
     struct db_detail *detail; /* [n_details] of the step */
     int n_details, n_metrics;
+    struct run_result result; /* of the last step */
     long gen_tokens; /* sampled in GRPO stages */
     double gen_s, step_s;
 };
@@ -104,6 +116,9 @@ MUST_USE int run_grpo_step(struct run *r, int i, int stage_step, struct err *err
 /* The checkpoint and the evaluation that are due after `done` steps of stage i, those that
  * are not there yet. */
 MUST_USE int run_after_step(struct run *r, int i, int done, struct err *err);
+
+/* Has all that was recorded committed: what comes of it may be told, or rely on it. */
+MUST_USE int run_settle(struct run *r, struct err *err);
 
 /* Saves a checkpoint of now and removes those that are not to be kept. */
 MUST_USE int run_checkpoint(struct run *r, struct err *err);

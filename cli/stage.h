@@ -33,14 +33,15 @@ struct harvest {
     int n_recorded;        /* groups that run.db holds, the first ones */
     struct problem *problem;       /* [n_prompts] */
     struct rollout_prompt *prompt; /* [n_prompts] */
-    struct trace *trace;           /* [n] likewise all below */
+    struct trace *trace; /* [n] likewise all below; a trace's ids follow those of its prompt */
     char **text;
     size_t *n_text;
     struct verdict *verdict; /* [n][n_rewards] */
     double *weight;          /* [n][n_rewards] as applied: 0 where a gate was shut */
     double *reward, *adv, *score_ms;
     bool *scorable;
-    int64_t *episode; /* rows of run.db */
+    int64_t *episode; /* rows of run.db, once they are written */
+    uint8_t *no_loss; /* [max_pos] zeros: the mask of a trace that does not count */
     float **ref_logp; /* NULL without a reference */
     struct harvest_source *source; /* NULL: drawn here */
     long tokens, truncated;

@@ -8,10 +8,17 @@
 #include "cli/choice.h"
 #include "cli/run_step.h"
 #include "cli/stage.h"
+#include "db/later.h"
 
-/* Seconds of a step. */
+/* Seconds of a step; db: that it waited for the thread that writes. */
 struct timing {
-    double gen, reward, db;
+    double gen, reward, db, update;
+};
+
+struct lessons {
+    struct update_stats stats;
+    const char *refusal; /* NULL: none */
+    long had;            /* tokens that run.db held already */
 };
 
 void harvest_init(struct run *r, const struct experiment_stage *s, struct harvest *h) {
@@ -31,6 +38,7 @@ void harvest_init(struct run *r, const struct experiment_stage *s, struct harves
     h->score_ms = arena_new(&r->arena, E, sizeof *h->score_ms);
     h->scorable = arena_new(&r->arena, E, sizeof *h->scorable);
     h->episode = arena_new(&r->arena, E, sizeof *h->episode);
+    h->no_loss = arena_new(&r->arena, (size_t)r->e.m.max_pos, sizeof *h->no_loss);
 }
 
 static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
@@ -39,6 +47,7 @@ static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
     int *chosen = NULL;
     if (h->n_recorded == h->n_prompts) return 0;
     if (r->x.replay.from[0]) return choice_episodes(r, i, stage_step, h, err);
+    if (r->choice && run_settle(r, err) != 0) return -1;
     if (r->choice && choice_problems(r, i, h->n_prompts, &chosen, err) != 0) return -1;
     for (int p = h->n_recorded; p < h->n_prompts; p++) {
         long visit = (long)stage_step * h->n_prompts + p;
@@ -60,10 +69,13 @@ struct rollout_config harvest_rollout(const struct run *r, const struct experime
         .stop = r->stop_string, .n_stop = r->x.n_stop, .seed = r->x.seed, .purpose = RNG_SAMPLE};
 }
 
-/* What the rollout wrote lasts until its next run; the step needs it longer. */
-static void keep_trace(struct run *r, struct trace *t) {
-    int *id = arena_new(&r->arena, (size_t)t->n, sizeof *id);
+/* What the rollout wrote lasts until its next run; the step needs it longer, and its tokens after
+ * those of the prompt, as they are recorded. */
+static void keep_trace(struct run *r, const struct rollout_prompt *p, struct trace *t) {
+    int *id = arena_new(&r->arena, (size_t)(p->n + t->n), sizeof *id);
     float *logp = arena_new(&r->arena, (size_t)t->n, sizeof *logp);
+    memcpy(id, p->id, (size_t)p->n * sizeof *id);
+    id += p->n;
     memcpy(id, t->id, (size_t)t->n * sizeof *id);
     memcpy(logp, t->logp, (size_t)t->n * sizeof *logp);
     t->id = id;
@@ -77,7 +89,7 @@ static void sample(struct run *r, const struct experiment_stage *s, struct harve
     rollout_run(r->rollout, &rc, h->prompt + first, n, h->trace + first * h->G);
     struct buf text = {0};
     for (int k = first * h->G; k < (first + n) * h->G; k++) {
-        keep_trace(r, &h->trace[k]);
+        keep_trace(r, &h->prompt[k / h->G], &h->trace[k]);
         buf_reset(&text);
         tokenizer_decode(r->e.tok, h->trace[k].id, h->trace[k].n, true, &text);
         h->text[k] = arena_new(&r->arena, text.len + 1, 1);
@@ -171,86 +183,114 @@ static int check_failures(struct run *r, const struct harvest *h, int step, stru
     return 0;
 }
 
-static int record_verdict(struct run *r, const struct harvest *h, int k, int c,
-                          struct err *err) {
-    const struct verdict *v = &h->verdict[k * r->x.n_rewards + c];
+/* ---- recording, in the thread that writes -------------------------------------------- */
+
+static const char *print_parts(struct arena *a, const struct verdict *v) {
     struct buf parts = {0};
     verdict_print_parts(v, &parts);
-    struct db_verdict d = {
-        .episode_id = h->episode[k], .checker = scorer_name(r->scorer[c]),
-        .version = scorer_version(r->scorer[c], h->problem[k / h->G].kind),
-        .weight = h->weight[k * r->x.n_rewards + c],
-        .status = verdict_status_name(v->status), .score = v->score, .detail = v->detail,
-        .ms = v->ms, .deterministic = scorer_is_deterministic(r->scorer[c]),
-        .parts = buf_text(&parts)};
-    int rc = db_write_verdict(r->db, &d, err);
+    const char *text = arena_strdup(a, buf_text(&parts));
     buf_clear(&parts);
-    return rc;
+    return text;
+}
+
+static void fill_verdicts(struct run *r, const struct harvest *h, int k, struct db_verdict *out) {
+    int R = r->x.n_rewards;
+    for (int c = 0; c < R; c++) {
+        const struct verdict *v = &h->verdict[k * R + c];
+        out[c] = (struct db_verdict){
+            .checker = scorer_name(r->scorer[c]),
+            .version = scorer_version(r->scorer[c], h->problem[k / h->G].kind),
+            .weight = h->weight[k * R + c], .status = verdict_status_name(v->status),
+            .score = v->score, .detail = v->detail, .ms = v->ms,
+            .deterministic = scorer_is_deterministic(r->scorer[c]),
+            .parts = print_parts(&r->writing, v)};
+    }
 }
 
 static double advantage_of(const struct harvest *h, int k) {
     return h->scorable[k] ? h->adv[k] : NAN;
 }
 
-static int record_episode(struct run *r, const struct experiment_stage *s, struct harvest *h,
-                          int k, int64_t group, bool last, struct err *err) {
+static void fill_episode(struct run *r, const struct experiment_stage *s, struct harvest *h, int k,
+                         bool last, struct db_episode *row) {
     const struct rollout_prompt *p = &h->prompt[k / h->G];
     const struct trace *t = &h->trace[k];
-    int R = r->x.n_rewards;
-    int32_t *ids = arena_new(&r->arena, (size_t)(p->n + t->n), sizeof *ids);
-    uint8_t *mask = arena_new(&r->arena, (size_t)t->n, sizeof *mask);
-    memcpy(ids, p->id, (size_t)p->n * sizeof *ids);
-    memcpy(ids + p->n, t->id, (size_t)t->n * sizeof *ids);
-    bool masked = s->mask_truncated_completions && t->finish == FINISH_LENGTH;
-    memset(mask, !masked, (size_t)t->n);
     const struct harvest_source *from = h->source ? &h->source[k] : NULL;
-    struct db_episode row = {
-        .group_id = group, .sample = k % h->G, .n_prompt = p->n, .n_completion = t->n,
-        .ids = ids, .logps = t->logp, .mask = mask, .text = h->text[k], .n_text = h->n_text[k],
-        .finish_reason = rollout_finish_name(t->finish), .key_seed = r->x.seed,
-        .key_purpose = RNG_SAMPLE, .key_step = p->step, .key_prompt = p->prompt,
-        .key_sample = (uint32_t)(k % h->G), .weights_hash = r->hash,
+    bool masked = s->mask_truncated_completions && t->finish == FINISH_LENGTH;
+    *row = (struct db_episode){
+        .sample = k % h->G, .n_prompt = p->n, .n_completion = t->n, .ids = t->id - p->n,
+        .logps = t->logp, .mask = masked ? h->no_loss : NULL, .text = h->text[k],
+        .n_text = h->n_text[k], .finish_reason = rollout_finish_name(t->finish),
+        .key_seed = r->x.seed, .key_purpose = RNG_SAMPLE, .key_step = p->step,
+        .key_prompt = p->prompt, .key_sample = (uint32_t)(k % h->G), .weights_hash = r->hash,
         .reward = h->scorable[k] ? h->reward[k] : NAN,
         .advantage = last ? advantage_of(h, k) : NAN, .gen_ms = t->ms,
-        .score_ms = h->score_ms[k]};
-    if (from) choice_keep_origin(&row, &from->e);
-    if (db_write_episode(r->db, &row, &h->episode[k], err) != 0) return -1;
-    if (from) return choice_record_source(r, h->episode[k], from, err);
-    for (int c = 0; c < R; c++)
-        if (record_verdict(r, h, k, c, err) != 0) return -1;
+        .score_ms = h->score_ms[k], .n_verdicts = from ? from->n_v : r->x.n_rewards};
+    row->verdicts = arena_new(&r->writing, (size_t)row->n_verdicts, sizeof *row->verdicts);
+    if (!from) return fill_verdicts(r, h, k, row->verdicts);
+    choice_keep_origin(row, &from->e);
+    memcpy(row->verdicts, from->v, (size_t)from->n_v * sizeof *from->v);
+}
+
+static int record_groups(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                         const struct db_step *step, int first, int n, struct err *err) {
+    bool last = first + n == h->n_prompts;
+    arena_reset(&r->writing);
+    struct db_group *g = arena_new(&r->writing, (size_t)n, sizeof *g);
+    struct db_episode *e = arena_new(&r->writing, (size_t)(n * h->G), sizeof *e);
+    for (int p = first; p < first + n; p++, g++) {
+        *g = (struct db_group){.step = step->step, .prompt_no = p, .n = h->G, .n_episodes = h->G,
+                               .episodes = e + (p - first) * h->G};
+        if ((h->source ? db_write_problem(r->db, &h->source[p].p, &g->problem_id, err)
+                       : run_record_problem(r, r->train[step->stage - 1], &h->problem[p],
+                                            &g->problem_id, err)) != 0)
+            return -1;
+        for (int k = 0; k < h->G; k++)
+            fill_episode(r, s, h, p * h->G + k, last, &g->episodes[k]);
+    }
+    if (db_write_groups(r->db, g - n, n, err) != 0) return -1;
+    for (int k = 0; k < n * h->G; k++) {
+        const struct harvest_source *from = h->source ? &h->source[first * h->G + k] : NULL;
+        h->episode[first * h->G + k] = e[k].id;
+        if (from && db_write_source(r->db, e[k].id, from->e.id, err) != 0) return -1;
+    }
     return 0;
 }
 
-static int record_group(struct run *r, const struct experiment_stage *s, struct harvest *h,
-                        const struct db_step *row, int p, bool last, struct err *err) {
-    struct db_group g = {.step = row->step, .prompt_no = p, .n = h->G};
-    int64_t id;
-    if ((h->source ? db_write_problem(r->db, &h->source[p].p, &g.problem_id, err)
-                   : run_record_problem(r, r->train[row->stage - 1], &h->problem[p], &g.problem_id,
-                                        err)) != 0 ||
-        db_write_group(r->db, &g, &id, err) != 0)
-        return -1;
-    for (int k = p * h->G; k < (p + 1) * h->G; k++)
-        if (record_episode(r, s, h, k, id, last, err) != 0) return -1;
-    return 0;
+/* Groups first to first + n - 1 of a step. */
+struct record {
+    struct run *r;
+    const struct experiment_stage *s;
+    struct harvest *h;
+    const struct db_step *row;
+    int first, n;
+};
+
+/* One transaction, in the thread that writes: those groups; with the first ones the step's row,
+ * with the last ones the advantages, which may depend on all. */
+static int write_groups(struct db *db, void *ctx, struct err *err) {
+    const struct record *c = ctx;
+    struct run *r = c->r;
+    struct harvest *h = c->h;
+    bool last = c->first + c->n == h->n_prompts;
+    if (run_begin_write(r, db, err) != 0) goto fail;
+    if (c->first == 0 && db_write_step(db, c->row, err) != 0) goto fail;
+    if (c->first == 0 && r->choice && choice_record_query(r, c->row->step, err) != 0) goto fail;
+    if (record_groups(r, c->s, h, c->row, c->first, c->n, err) != 0) goto fail;
+    for (int k = 0; last && k < c->first * h->G; k++)
+        if (db_set_advantage(db, h->episode[k], advantage_of(h, k), err) != 0) goto fail;
+    return db_commit(db, err);
+fail:
+    db_rollback(db);
+    return -1;
 }
 
-/* One transaction: groups first to first + n - 1; with the first ones the step's row, with
- * the last ones the advantages, which may depend on all. */
+/* Has them written while the next ones are drawn, or the gradient is computed. */
 static int record(struct run *r, const struct experiment_stage *s, struct harvest *h,
                   const struct db_step *row, int first, int n, struct err *err) {
-    bool last = first + n == h->n_prompts;
-    if (db_begin(r->db, err) != 0) return -1;
-    if (first == 0 && db_write_step(r->db, row, err) != 0) goto fail;
-    if (first == 0 && r->choice && choice_record_query(r, row->step, err) != 0) goto fail;
-    for (int p = first; p < first + n; p++)
-        if (record_group(r, s, h, row, p, last, err) != 0) goto fail;
-    for (int k = 0; last && k < first * h->G; k++)
-        if (db_set_advantage(r->db, h->episode[k], advantage_of(h, k), err) != 0) goto fail;
-    return db_commit(r->db, err);
-fail:
-    db_rollback(r->db);
-    return -1;
+    struct record *c = arena_new(&r->arena, 1, sizeof *c);
+    *c = (struct record){r, s, h, row, first, n};
+    return db_later(r->db, write_groups, c, err);
 }
 
 /* Groups that are drawn and committed together: as asked, or as many as keep every thread's
@@ -309,7 +349,7 @@ static void keep_details(struct run *r, const struct harvest *h, struct update_s
     for (int k = 0; k < h->n; k++) {
         struct db_detail *d = &r->detail[k];
         size_t n = (size_t)h->trace[k].n;
-        *d = (struct db_detail){.episode_id = h->episode[k]};
+        *d = (struct db_detail){0};
         if (r->x.record.entropy) {
             d->entropies = seq[k].entropy = arena_new(&r->arena, n, sizeof(float));
             d->n_entropies = n;
@@ -468,33 +508,46 @@ static void show(struct run *r, const struct experiment_stage *s, int stage_step
                   stage_step == 0 || stage_step + 1 == s->max_steps, text);
 }
 
+/* From the prompts to the gradient; what the thread still writes is in use when it returns. */
+static int make_step(struct run *r, const struct db_step *row, int i, int stage_step,
+                     struct harvest *h, struct timing *t, struct lessons *out, struct err *err) {
+    const struct experiment_stage *s = &r->x.stage[i];
+    if (r->pending.step == row->step && harvest_read(r, row->step, true, h, err) != 0) return -1;
+    out->had = h->tokens;
+    if (load_prompts(r, i, stage_step, h, err) != 0 || fill_harvest(r, s, h, row, t, err) != 0)
+        return -1;
+    if (h->n_recorded < h->n_prompts) return 0;
+    if (check_failures(r, h, row->step, err) != 0) return -1;
+    double before = progress_now();
+    out->refusal = harvest_learn(r, s, h, row->learning_rate, &out->stats);
+    t->update = progress_now() - before;
+    return 0;
+}
+
 int run_grpo_step(struct run *r, int i, int stage_step, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     struct db_step row = run_new_step(r, i, stage_step);
     struct harvest h;
-    struct update_stats st = {0};
+    struct lessons learnt = {0};
     struct timing t = {0};
+    struct err late;
     double reward, start = progress_now();
     arena_reset(&r->arena);
     harvest_init(r, s, &h);
-    if (r->pending.step == row.step && harvest_read(r, row.step, true, &h, err) != 0) return -1;
-    long had = h.tokens;
-    if (load_prompts(r, i, stage_step, &h, err) != 0 ||
-        fill_harvest(r, s, &h, &row, &t, err) != 0)
-        return -1;
-    if (h.n_recorded < h.n_prompts) return 0;
-    if (check_failures(r, &h, row.step, err) != 0) return -1;
+    int rc = make_step(r, &row, i, stage_step, &h, &t, &learnt, err);
     double before = progress_now();
-    const char *refusal = harvest_learn(r, s, &h, row.learning_rate, &st);
+    if (db_wait(r->db, rc == 0 ? err : &late) != 0) rc = -1;
     double end = progress_now();
+    if (rc != 0 || h.n_recorded < h.n_prompts) return rc;
+    for (int k = 0; k < r->n_details; k++) r->detail[k].episode_id = h.episode[k];
     double accuracy = episode_metrics(r, &h, &reward);
     run_metric(r, "timing_s/gen", t.gen);
     run_metric(r, "timing_s/reward", t.reward);
-    run_metric(r, "timing_s/db", t.db);
-    run_metric(r, "timing_s/update_actor", end - before);
+    run_metric(r, "timing_s/db", t.db + end - before);
+    run_metric(r, "timing_s/update_actor", t.update);
     run_metric(r, "tokens_per_s", (double)h.tokens / (end - start));
-    if (!h.source) r->gen_tokens += h.tokens - had;
+    if (!h.source) r->gen_tokens += h.tokens - learnt.had;
     r->gen_s += t.gen;
-    show(r, s, stage_step, &h, &st, reward, accuracy, end - start);
-    return run_end_step(r, &row, refusal, end - start, err);
+    show(r, s, stage_step, &h, &learnt.stats, reward, accuracy, end - start);
+    return run_end_step(r, &row, learnt.refusal, end - start, err);
 }

@@ -65,6 +65,7 @@ static int run_stage(struct run *r, int i, struct err *err) {
     if (r->stage != i) run_begin_stage(r, i);
     progress_start(&r->progress, stdout);
     int rc = run_steps(r, i, done, err);
+    if (rc == 0) rc = run_settle(r, err);
     progress_end(&r->progress);
     if (rc != 0 || stop_signal() || r->stop != RUN_GOES_ON) return rc;
     return db_finish_stage(r->db, i + 1, err);
@@ -207,6 +208,9 @@ static int train_and_report(struct run *r, const struct run_options *o) {
     struct err err = {0};
     int rc = train(r, o, &err), code = EX_OK;
     if (rc != 0) {
+        struct err ignored;
+        int lost = run_settle(r, &ignored); /* the next start applies that step again */
+        (void)lost;
         progress_end(&r->progress);
         fprintf(stderr, "hone train: %s\n", err.msg);
         code = err.code;

@@ -65,11 +65,10 @@ MUST_USE int db_change_experiment(struct db *db, const char *experiment, const i
 MUST_USE int db_write_problem(struct db *db, const struct db_problem *row, int64_t *id,
                               struct err *err);
 MUST_USE int db_write_step(struct db *db, const struct db_step *row, struct err *err);
-MUST_USE int db_write_trace(struct db *db, const struct db_trace *row, struct err *err);
-MUST_USE int db_write_group(struct db *db, const struct db_group *row, int64_t *id,
-                            struct err *err);
-MUST_USE int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
-                              struct err *err);
+MUST_USE int db_write_traces(struct db *db, const struct db_trace *row, int n, struct err *err);
+/* Groups of a step, whole, with their episodes and verdicts and the sums over them. Sets the ids
+ * in all of them. */
+MUST_USE int db_write_groups(struct db *db, struct db_group *row, int n, struct err *err);
 /* That an episode is a copy of episode source_id of another run. */
 MUST_USE int db_write_source(struct db *db, int64_t episode_id, int64_t source_id,
                              struct err *err);
@@ -79,11 +78,9 @@ MUST_USE int db_write_query(struct db *db, int step, const char *query, int foun
 /* Of an episode that was written without one. */
 MUST_USE int db_set_advantage(struct db *db, int64_t episode_id, double advantage,
                               struct err *err);
-MUST_USE int db_write_verdict(struct db *db, const struct db_verdict *row,
-                              struct err *err);
 
 /* The result of the update of row->step: weights_after, wall_s, refusal (NULL: done),
- * metrics and details, in one transaction of its own. A step that is not waiting for its result:
+ * metrics and details, in one transaction of its own unless one is open. A step that is not waiting for its result:
  * EX_DATAERR. */
 MUST_USE int db_finish_step(struct db *db, const struct db_step *row,
                             const struct db_metric *metrics, int n_metrics,

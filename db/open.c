@@ -16,9 +16,9 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "db/db.h"
+#include "db/later.h"
 #include "db/schema.h"
 #include "db/stmt.h"
-#include "db/sums.h"
 
 enum { BUSY_MS = 10000 };
 
@@ -31,6 +31,7 @@ static const char settings[] = "PRAGMA foreign_keys = ON; PRAGMA synchronous = F
 static const char format[] = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; BEGIN";
 
 int db_exec(struct db *db, const char *doing, const char *sql, struct err *err) {
+    if (db_wait(db, err) != 0) return -1;
     int rc = sqlite3_exec(db->sq, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK ? 0 : db_error(db, rc, doing, err);
 }
@@ -275,6 +276,7 @@ int db_create(struct db **db, const char *path, struct err *err) {
 
 void db_close(struct db *db) {
     if (!db) return;
+    db_end_later(db);
     for (int i = 0; i < db->n_cached; i++) sqlite3_finalize(db->cache[i].stmt);
     sqlite3_close(db->sq);
     mem_free(db->path);
@@ -287,14 +289,13 @@ int db_begin(struct db *db, struct err *err) {
 }
 
 int db_commit(struct db *db, struct err *err) {
-    if (sums_open_group(db, 0, err) == 0 && db_exec(db, "commit", "COMMIT", err) == 0)
-        return 0;
+    if (db_exec(db, "commit", "COMMIT", err) == 0) return 0;
     db_rollback(db);
     return -1;
 }
 
 void db_rollback(struct db *db) {
-    db->group = 0;
+    later_hold(db);
     if (!sqlite3_get_autocommit(db->sq))
         sqlite3_exec(db->sq, "ROLLBACK", NULL, NULL, NULL);
 }

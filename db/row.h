@@ -66,20 +66,21 @@ struct db_trace {
 };
 
 struct db_group {
-    int64_t id;          /* (read) */
+    int64_t id;          /* set by the database */
     int step, prompt_no; /* prompt_no: 0, 1, ... in the step */
     int64_t problem_id;
-    int n; /* samples */
+    int n;                       /* samples */
+    struct db_episode *episodes; /* [n_episodes] to be written with it; a reader sets none */
+    int n_episodes;
 };
 
 struct db_episode {
-    int64_t id; /* (read) */
-    int64_t group_id;
+    int64_t id, group_id; /* set by the database */
     int sample; /* 0, 1, ... in the group */
     int n_prompt, n_completion;
     const int32_t *ids;  /* [n_prompt + n_completion] */
     const float *logps;  /* [n_completion] as sampled */
-    const uint8_t *mask; /* [n_completion] 1: counts in the loss */
+    const uint8_t *mask; /* [n_completion] 1: counts in the loss; NULL: all do */
     const char *text;    /* [n_text] the completion; any bytes, NULs too */
     size_t n_text;
     const char *finish_reason; /* "eos", "stop", "length" (truncated) */
@@ -89,6 +90,8 @@ struct db_episode {
     double reward;         /* NAN: not scored */
     double advantage;      /* NAN: none. -0 is read back as 0 */
     double gen_ms, score_ms;
+    struct db_verdict *verdicts; /* [n_verdicts] to be written with it; a reader sets none */
+    int n_verdicts;
 };
 
 /* What is recorded of an episode's tokens where the experiment asks for it. */
@@ -101,7 +104,7 @@ struct db_detail {
 };
 
 struct db_verdict {
-    int64_t episode_id;
+    int64_t episode_id; /* set by the database */
     const char *checker, *version; /* "answer", "countdown/1" */
     double weight; /* of its score in this episode's reward; 0: its gate was shut */
     const char *status;            /* "ok", "unparsable", "undecided", ... */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "db/later.h"
 
 static int exit_code(int rc) {
     switch (rc & 0xff) {
@@ -42,6 +43,7 @@ int db_error(struct db *db, int rc, const char *doing, struct err *err) {
 
 void stmt_begin(struct stmt *q, struct db *db, const char *doing, const char *sql) {
     *q = (struct stmt){.db = db, .doing = doing, .col = 1};
+    later_hold(db);
     for (int i = 0; i < db->n_cached && !q->s; i++)
         if (db->cache[i].sql == sql) q->s = db->cache[i].stmt;
     if (q->s) return;

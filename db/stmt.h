@@ -25,7 +25,8 @@ struct db {
         sqlite3_stmt *stmt;
     } cache[STMT_MAX];
     int n_cached;
-    int64_t group; /* whose episodes are being written, see sums.h; 0: none */
+    bool has_bulk;       /* bulk.h is known to the handle */
+    struct later *later; /* owned; the thread of later.h, NULL: none yet */
 };
 
 struct stmt {

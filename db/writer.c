@@ -1,4 +1,5 @@
-/* db/writer.c: one INSERT a table, in the column order of schema.sql. */
+/* db/writer.c: one INSERT a table, in the column order of schema.sql; groups are in groups.c. */
+#include "db/bulk.h"
 #include "db/db.h"
 #include "db/stmt.h"
 #include "db/sums.h"
@@ -8,12 +9,6 @@
 
 /* Blobs are written as they lie in memory. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blobs are little endian");
-
-/* Only a verdict that was reached has a score: a failure is never a 0 by accident. */
-static double score_of(const char *status, double score) {
-    int reached = status && (!strcmp(status, "ok") || !strcmp(status, "unparsable"));
-    return reached ? score : NAN;
-}
 
 static int insert(struct stmt *q, int64_t *id, struct err *err) {
     if (stmt_run(q, err) != 0) return -1;
@@ -144,76 +139,22 @@ int db_write_step(struct db *db, const struct db_step *row, struct err *err) {
     return stmt_run(&q, err);
 }
 
-int db_write_trace(struct db *db, const struct db_trace *row, struct err *err) {
+static void trace_column(sqlite3_context *out, const void *rows, int i, int col) {
+    const struct db_trace *t = (const struct db_trace *)rows + i;
+    switch (col) {
+    case 0: sqlite3_result_int(out, t->step); break;
+    case 1: sqlite3_result_int(out, t->idx); break;
+    case 2: sqlite3_result_int64(out, t->problem_id); break;
+    case 3: sqlite3_result_int(out, t->n_prompt); break;
+    case 4: bulk_blob(out, t->ids, sizeof *t->ids * (size_t)t->n_ids); break;
+    }
+}
+
+int db_write_traces(struct db *db, const struct db_trace *row, int n, struct err *err) {
     static const char sql[] = "INSERT INTO traces (step, idx, problem_id, n_prompt, ids)"
-                              " VALUES (?, ?, ?, ?, ?)";
-    struct stmt q;
-    stmt_begin(&q, db, "record a trace", sql);
-    stmt_bind_int(&q, row->step);
-    stmt_bind_int(&q, row->idx);
-    stmt_bind_int(&q, row->problem_id);
-    stmt_bind_int(&q, row->n_prompt);
-    stmt_bind_blob(&q, row->ids, sizeof *row->ids * (size_t)row->n_ids);
-    return stmt_run(&q, err);
-}
-
-int db_write_group(struct db *db, const struct db_group *row, int64_t *id,
-                   struct err *err) {
-    static const char sql[] =
-        "INSERT INTO groups (step, prompt_no, problem_id, n) VALUES (?, ?, ?, ?)";
-    struct stmt q;
-    stmt_begin(&q, db, "record a group", sql);
-    stmt_bind_int(&q, row->step);
-    stmt_bind_int(&q, row->prompt_no);
-    stmt_bind_int(&q, row->problem_id);
-    stmt_bind_int(&q, row->n);
-    int64_t group;
-    if (insert(&q, &group, err) != 0) return -1;
-    if (id) *id = group;
-    return sums_open_group(db, group, err);
-}
-
-/* Nearly every mask is all ones: that one is NULL. */
-static void bind_mask(struct stmt *q, const uint8_t *mask, size_t n) {
-    size_t ones = 0;
-    while (ones < n && mask[ones] == 1) ones++;
-    if (ones == n)
-        stmt_bind_null(q);
-    else
-        stmt_bind_blob(q, mask, n);
-}
-
-int db_write_episode(struct db *db, const struct db_episode *row, int64_t *id,
-                     struct err *err) {
-    static const char sql[] =
-        "INSERT INTO episodes (group_id, sample, n_prompt, n_completion, finish_reason,"
-        " reward, advantage, key_seed, key_purpose, key_step, key_prompt, key_sample,"
-        " weights_hash, gen_ms, score_ms, text, ids, logps, mask)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    size_t n = (size_t)row->n_completion;
-    struct stmt q;
-    if (sums_open_group(db, row->group_id, err) != 0) return -1;
-    stmt_begin(&q, db, "record an episode", sql);
-    stmt_bind_int(&q, row->group_id);
-    stmt_bind_int(&q, row->sample);
-    stmt_bind_int(&q, row->n_prompt);
-    stmt_bind_int(&q, row->n_completion);
-    stmt_bind_text(&q, row->finish_reason);
-    stmt_bind_real(&q, row->reward);
-    stmt_bind_real(&q, row->advantage);
-    stmt_bind_int(&q, (int64_t)row->key_seed);
-    stmt_bind_int(&q, row->key_purpose);
-    stmt_bind_int(&q, row->key_step);
-    stmt_bind_int(&q, row->key_prompt);
-    stmt_bind_int(&q, row->key_sample);
-    stmt_bind_hash(&q, row->weights_hash);
-    stmt_bind_real(&q, row->gen_ms);
-    stmt_bind_real(&q, row->score_ms);
-    stmt_bind_text_n(&q, row->text, row->n_text);
-    stmt_bind_blob(&q, row->ids, sizeof *row->ids * ((size_t)row->n_prompt + n));
-    stmt_bind_blob(&q, row->logps, sizeof *row->logps * n);
-    bind_mask(&q, row->mask, n);
-    return insert(&q, id, err);
+                              " SELECT c0, c1, c2, c3, c4 FROM bulk(?)";
+    const struct bulk rows = {n, row, trace_column};
+    return bulk_run(db, "record a trace", sql, &rows, err);
 }
 
 int db_write_source(struct db *db, int64_t episode_id, int64_t source_id, struct err *err) {
@@ -244,34 +185,27 @@ int db_set_advantage(struct db *db, int64_t episode_id, double advantage, struct
     return stmt_run(&q, err);
 }
 
-int db_write_verdict(struct db *db, const struct db_verdict *row, struct err *err) {
-    static const char sql[] =
-        "INSERT INTO verdicts (episode_id, checker, version, weight, status, score, ms,"
-        " deterministic, parts, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    struct stmt q;
-    stmt_begin(&q, db, "record a verdict", sql);
-    stmt_bind_int(&q, row->episode_id);
-    stmt_bind_text(&q, row->checker);
-    stmt_bind_text(&q, row->version);
-    stmt_bind_real(&q, row->weight);
-    stmt_bind_text(&q, row->status);
-    stmt_bind_real(&q, score_of(row->status, row->score));
-    stmt_bind_real(&q, row->ms);
-    stmt_bind_int(&q, row->deterministic);
-    stmt_bind_text(&q, row->parts ? row->parts : "{}");
-    stmt_bind_text(&q, row->detail ? row->detail : "");
-    return stmt_run(&q, err);
+struct step_metrics {
+    int step;
+    const struct db_metric *metric;
+};
+
+static void metric_column(sqlite3_context *out, const void *rows, int i, int col) {
+    const struct step_metrics *m = rows;
+    switch (col) {
+    case 0: sqlite3_result_int(out, m->step); break;
+    case 1: bulk_text(out, m->metric[i].name); break;
+    case 2: sqlite3_result_double(out, m->metric[i].value); break; /* NAN: NULL */
+    }
 }
 
-static int write_metric(struct db *db, int step, const struct db_metric *m,
-                        struct err *err) {
-    static const char sql[] = "INSERT INTO metrics (step, name, value) VALUES (?, ?, ?)";
-    struct stmt q;
-    stmt_begin(&q, db, "record a metric", sql);
-    stmt_bind_int(&q, step);
-    stmt_bind_text(&q, m->name);
-    stmt_bind_real(&q, m->value);
-    return stmt_run(&q, err);
+static int write_metrics(struct db *db, int step, const struct db_metric *m, int n,
+                         struct err *err) {
+    static const char sql[] = "INSERT INTO metrics (step, name, value)"
+                              " SELECT c0, c1, c2 FROM bulk(?)";
+    const struct step_metrics of = {step, m};
+    const struct bulk rows = {n, &of, metric_column};
+    return bulk_run(db, "record a metric", sql, &rows, err);
 }
 
 static void bind_blob_or_null(struct stmt *q, const void *p, size_t n) {
@@ -310,15 +244,24 @@ static int update_step(struct db *db, const struct db_step *row, struct err *err
                    row->step);
 }
 
+static int finish_step(struct db *db, const struct db_step *row, const struct db_metric *metrics,
+                       int n_metrics, const struct db_detail *details, int n_details,
+                       struct err *err) {
+    if (update_step(db, row, err) != 0) return -1;
+    if (write_metrics(db, row->step, metrics, n_metrics, err) != 0) return -1;
+    for (int i = 0; i < n_details; i++)
+        if (write_detail(db, &details[i], err) != 0) return -1;
+    return 0;
+}
+
 int db_finish_step(struct db *db, const struct db_step *row,
                    const struct db_metric *metrics, int n_metrics,
                    const struct db_detail *details, int n_details, struct err *err) {
+    if (!sqlite3_get_autocommit(db->sq))
+        return finish_step(db, row, metrics, n_metrics, details, n_details, err);
     if (db_begin(db, err) != 0) return -1;
-    int rc = update_step(db, row, err);
-    for (int i = 0; rc == 0 && i < n_metrics; i++)
-        rc = write_metric(db, row->step, &metrics[i], err);
-    for (int i = 0; rc == 0 && i < n_details; i++) rc = write_detail(db, &details[i], err);
-    if (rc == 0) return db_commit(db, err);
+    if (finish_step(db, row, metrics, n_metrics, details, n_details, err) == 0)
+        return db_commit(db, err);
     db_rollback(db);
     return -1;
 }
@@ -376,7 +319,7 @@ int db_write_eval_episode(struct db *db, const struct db_eval_episode *row,
     stmt_bind_int(&q, row->n_completion);
     stmt_bind_text(&q, row->finish_reason);
     stmt_bind_text(&q, row->status);
-    stmt_bind_real(&q, score_of(row->status, row->score));
+    stmt_bind_real(&q, db_score_of(row->status, row->score));
     stmt_bind_text_n(&q, row->text, row->n_text);
     return stmt_run(&q, err);
 }

@@ -61,61 +61,60 @@ static const struct sample sampled[2][4] = {
      {1, 0, 1, 4, 1, 0, "eos", "ok", "<answer>5*2</answer>", 1}},
 };
 
-static void verdicts(struct db *db, int64_t episode, const struct sample *s) {
-    struct db_verdict v = {.episode_id = episode,
-                           .checker = "answer",
-                           .version = "countdown/1",
-                           .weight = 1,
-                           .status = s->status,
-                           .score = s->score,
-                           .detail = "",
-                           .ms = 0.25,
-                           .deterministic = true,
-                           .parts = "{\"value\": 0.5}"};
-    must(db_write_verdict(db, &v, &err));
-    v = (struct db_verdict){.episode_id = episode,
-                            .checker = "format",
-                            .version = "format/1",
-                            .weight = 0.1,
-                            .status = "ok",
-                            .score = 1,
-                            .detail = "tags",
-                            .ms = 0.01};
-    must(db_write_verdict(db, &v, &err));
+static void verdicts(struct db_verdict v[2], const struct sample *s) {
+    v[0] = (struct db_verdict){.checker = "answer",
+                               .version = "countdown/1",
+                               .weight = 1,
+                               .status = s->status,
+                               .score = s->score,
+                               .detail = "",
+                               .ms = 0.25,
+                               .deterministic = true,
+                               .parts = "{\"value\": 0.5}"};
+    v[1] = (struct db_verdict){.checker = "format",
+                               .version = "format/1",
+                               .weight = 0.1,
+                               .status = "ok",
+                               .score = 1,
+                               .detail = "tags",
+                               .ms = 0.01};
 }
 
-static void episode(struct db *db, int step, int64_t group, const struct sample *s) {
+struct contents {
     int32_t ids[16];
     float logps[16];
     uint8_t mask[16];
-    for (int i = 0; i < 2 + s->n_completion; i++) ids[i] = 100 * s->no + i - 1;
+    struct db_verdict verdict[2];
+};
+
+static void episode(struct db_episode *e, struct contents *c, int step, const struct sample *s) {
+    for (int i = 0; i < 2 + s->n_completion; i++) c->ids[i] = 100 * s->no + i - 1;
     for (int i = 0; i < s->n_completion; i++) {
-        logps[i] = -0.1f * (float)(i + 1);
-        mask[i] = i != 1;
+        c->logps[i] = -0.1f * (float)(i + 1);
+        c->mask[i] = i != 1;
     }
-    struct db_episode e = {.group_id = group,
-                           .sample = s->no,
-                           .n_prompt = 2,
-                           .n_completion = s->n_completion,
-                           .ids = ids,
-                           .logps = logps,
-                           .mask = mask,
-                           .text = s->text,
-                           .n_text = strlen(s->text),
-                           .finish_reason = s->finish,
-                           .key_seed = 0x8000000000000001u,
-                           .key_purpose = 2,
-                           .key_step = (uint32_t)step,
-                           .key_prompt = (uint32_t)s->prompt_no,
-                           .key_sample = (uint32_t)s->no,
-                           .weights_hash = 0xbb,
-                           .reward = s->reward,
-                           .advantage = s->advantage,
-                           .gen_ms = 12.5,
-                           .score_ms = 0.5};
-    int64_t id;
-    must(db_write_episode(db, &e, &id, &err));
-    verdicts(db, id, s);
+    verdicts(c->verdict, s);
+    *e = (struct db_episode){.sample = s->no,
+                             .n_prompt = 2,
+                             .n_completion = s->n_completion,
+                             .ids = c->ids,
+                             .logps = c->logps,
+                             .mask = c->mask,
+                             .text = s->text,
+                             .n_text = strlen(s->text),
+                             .finish_reason = s->finish,
+                             .key_seed = 0x8000000000000001u,
+                             .key_purpose = 2,
+                             .key_step = (uint32_t)step,
+                             .key_prompt = (uint32_t)s->prompt_no,
+                             .key_sample = (uint32_t)s->no,
+                             .weights_hash = 0xbb,
+                             .reward = s->reward,
+                             .advantage = s->advantage,
+                             .gen_ms = 12.5,
+                             .score_ms = 0.5,
+                             .verdicts = c->verdict,
+                             .n_verdicts = 2};
 }
 
 static void traces(struct db *db) {
@@ -124,7 +123,7 @@ static void traces(struct db *db) {
         struct db_trace t = {
             .step = 1, .idx = i, .ids = ids, .n_ids = 6 - i, .n_prompt = 2};
         must(db_write_problem(db, &problem[i], &t.problem_id, &err));
-        must(db_write_trace(db, &t, &err));
+        must(db_write_traces(db, &t, 1, &err));
     }
 }
 
@@ -143,12 +142,14 @@ void fixture_sample(struct db *db, int step) {
         return;
     }
     const struct sample *s = sampled[step - 2];
-    int64_t group = 0;
-    for (int i = 0; i < (step == 2 ? 4 : 2); i++) {
-        struct db_group g = {.step = step, .prompt_no = s[i].prompt_no, .n = 2};
+    struct contents c[4];
+    struct db_episode e[4];
+    for (int i = 0; i < (step == 2 ? 4 : 2); i += 2) {
+        struct db_group g = {.step = step, .prompt_no = s[i].prompt_no, .n = 2, .episodes = e + i,
+                             .n_episodes = 2};
+        for (int k = i; k < i + 2; k++) episode(&e[k], &c[k], step, &s[k]);
         must(db_write_problem(db, &problem[s[i].problem], &g.problem_id, &err));
-        if (s[i].no == 0) must(db_write_group(db, &g, &group, &err));
-        episode(db, step, group, &s[i]);
+        must(db_write_groups(db, &g, 1, &err));
     }
 }
 

@@ -110,8 +110,7 @@ static void test_db_blobs_come_back_bit_for_bit(void **state) {
     static const char text[] = "a\0b\xff\xc3";
     float logps[4];
     memcpy(logps, bits, sizeof bits);
-    struct db_episode in = {.group_id = 1,
-                            .sample = 9,
+    struct db_episode in = {.sample = 9,
                             .n_prompt = 1,
                             .n_completion = 4,
                             .ids = (const int32_t[]){INT32_MIN, -1, 0, 1, INT32_MAX},
@@ -129,9 +128,11 @@ static void test_db_blobs_come_back_bit_for_bit(void **state) {
                             .gen_ms = NAN,
                             .score_ms = NAN},
                       out;
-    int64_t id;
-    ok(db_write_episode(db, &in, &id, &err));
-    ok(db_read_episode(db, id, &arena, &out, &err));
+    struct db_group g = {.step = 2, .prompt_no = 9, .problem_id = 1, .n = 1, .episodes = &in,
+                         .n_episodes = 1};
+    ok(db_write_groups(db, &g, 1, &err));
+    assert_true(in.group_id == g.id && g.id > 0);
+    ok(db_read_episode(db, in.id, &arena, &out, &err));
     assert_memory_equal(out.ids, in.ids, 20);
     assert_memory_equal(out.logps, bits, 16);
     assert_memory_equal(out.mask, in.mask, 4);
@@ -141,8 +142,9 @@ static void test_db_blobs_come_back_bit_for_bit(void **state) {
     assert_true(out.key_step == 0xfffffffe && out.weights_hash == 0xfedcba9876543210u);
     assert_true(out.reward == 0.1 && (float)out.advantage == 0.1f && isnan(out.gen_ms));
     in.sample = 10, in.n_prompt = in.n_completion = 0, in.n_text = 0;
-    ok(db_write_episode(db, &in, &id, &err));
-    ok(db_read_episode(db, id, &arena, &out, &err));
+    g.prompt_no = 10;
+    ok(db_write_groups(db, &g, 1, &err));
+    ok(db_read_episode(db, in.id, &arena, &out, &err));
     assert_int_equal(out.n_completion + (int)out.n_text, 0);
     db_close(db);
 }
@@ -242,16 +244,22 @@ static void test_db_constraints_reject_bad_rows(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (sqlite3_exec(db->sq, bad[i], NULL, NULL, NULL) != SQLITE_CONSTRAINT)
             fail_msg("not rejected: %s", bad[i]);
-    struct db_verdict v = {.episode_id = 1,
-                           .checker = "x",
+    struct db_verdict v = {.checker = "x",
                            .version = "1",
                            .status = "fine",
                            .weight = 1,
                            .ms = 0};
-    fails(db_write_verdict(db, &v, &err), EX_DATAERR,
-          "record a verdict: CHECK constraint");
+    struct db_episode e = {.finish_reason = "eos", .text = "", .reward = 1, .advantage = NAN,
+                           .verdicts = &v, .n_verdicts = 1};
+    struct db_group g = {.step = 2, .prompt_no = 9, .problem_id = 1, .n = 1, .episodes = &e,
+                         .n_episodes = 1};
+    ok(db_begin(db, &err));
+    fails(db_write_groups(db, &g, 1, &err), EX_DATAERR, "record a verdict: CHECK constraint");
+    db_rollback(db);
     v.status = NULL;
-    fails(db_write_verdict(db, &v, &err), EX_DATAERR, "NOT NULL constraint failed");
+    ok(db_begin(db, &err));
+    fails(db_write_groups(db, &g, 1, &err), EX_DATAERR, "NOT NULL constraint failed");
+    db_rollback(db);
     sound(db);
     db_close(db);
 }
@@ -466,18 +474,35 @@ static void test_db_open_refuses_what_is_no_hone_database(void **state) {
     rmdir(path);
 }
 
-/* The sums are those of the rows, also where a group comes in two transactions. */
+/* What groups.c adds up is what SQL adds up: no reward, one, some; checkers that come and go. */
 static void test_db_sums_of_groups_are_those_of_their_episodes(void **state) {
     (void)state;
     struct db *db = fixture_run(path, 3);
     int64_t wrong = -1;
     ok(sums_count_wrong(db, &wrong, &err));
     assert_int_equal(wrong, 0);
-    struct db_episode e = {.group_id = 1, .sample = 7, .finish_reason = "eos", .text = "",
-                           .reward = 0.5, .advantage = NAN, .gen_ms = 1, .score_ms = 1};
+    static const double reward[3][3] = {{NAN, NAN, NAN}, {NAN, -0.25, NAN}, {0.1, 0.7, NAN}};
+    static const char *const status[] = {"ok", "unparsable", "timeout", "not_scorable"};
+    struct db_verdict v[3][3][2];
+    struct db_episode e[3][3];
+    struct db_group g[3];
+    for (int p = 0; p < 3; p++) {
+        for (int k = 0; k < 3; k++) {
+            for (int c = 0; c < 2; c++)
+                v[p][k][c] = (struct db_verdict){.checker = c == k % 2 ? "a" : "b", .version = "1",
+                                                 .weight = 1, .status = status[(p + k + c) % 4],
+                                                 .score = k ? 1 : 0.3, .ms = 0.1 * k};
+            e[p][k] = (struct db_episode){.sample = k, .finish_reason = k ? "eos" : "length",
+                                          .text = "", .reward = reward[p][k], .advantage = NAN,
+                                          .verdicts = v[p][k], .n_verdicts = 2 - (k == 1)};
+        }
+        g[p] = (struct db_group){.step = 3, .prompt_no = 7 + p, .problem_id = 1, .n = 3,
+                                 .episodes = e[p], .n_episodes = 3};
+    }
     ok(db_begin(db, &err));
-    ok(db_write_episode(db, &e, NULL, &err));
+    ok(db_write_groups(db, g, 3, &err));
     ok(db_commit(db, &err));
+    assert_int_equal(e[2][2].id, e[0][0].id + 8);
     ok(sums_count_wrong(db, &wrong, &err));
     assert_int_equal(wrong, 0);
     ok(db_begin(db, &err));

@@ -29,6 +29,9 @@ struct bench {
     int n_tokens, n_text;
     struct content *pool; /* [POOL] */
     uint8_t mask[MAX_TOKENS];
+    struct db_group group[GROUPS]; /* a step's */
+    struct db_episode episode[GROUPS][SAMPLES];
+    struct db_verdict verdict[GROUPS][SAMPLES][2];
     double finish_s; /* in the second transaction of all steps */
     int n_steps;
 };
@@ -62,38 +65,35 @@ static void make_content(struct bench *b) {
     memset(b->mask, 1, sizeof b->mask);
 }
 
-static void write_verdicts(struct bench *b, int64_t episode, bool right) {
-    struct db_verdict v = {.episode_id = episode, .checker = "answer", .detail = "",
-                           .version = "countdown/1", .weight = 1, .status = "ok",
-                           .score = right, .ms = 0.01};
-    must(db_write_verdict(b->db, &v, &err));
-    v.checker = "format", v.version = "format/1", v.weight = 0.1, v.score = 1;
-    must(db_write_verdict(b->db, &v, &err));
+static void fill_verdicts(struct db_verdict v[2], bool right) {
+    v[0] = (struct db_verdict){.checker = "answer", .detail = "", .version = "countdown/1",
+                               .weight = 1, .status = "ok", .score = right, .ms = 0.01};
+    v[1] = (struct db_verdict){.checker = "format", .detail = "", .version = "format/1",
+                               .weight = 0.1, .status = "ok", .score = 1, .ms = 0.01};
 }
 
-static void write_group(struct bench *b, int step, int p) {
+static void fill_group(struct bench *b, int step, int p) {
     char key[32], prompt[64];
     snprintf(key, sizeof key, "%ld", b->n / SAMPLES * 7919 % PROBLEMS);
     snprintf(prompt, sizeof prompt, "Make %s from 3, 44, 9 and 17.\n", key);
     struct db_problem row = {.kind = "countdown", .key = key, .split = "train",
                              .prompt = prompt, .gold = key};
-    struct db_group g = {.step = step, .prompt_no = p, .n = SAMPLES};
-    int64_t group, id;
-    must(db_write_problem(b->db, &row, &g.problem_id, &err));
-    must(db_write_group(b->db, &g, &group, &err));
+    struct db_group *g = &b->group[p];
+    *g = (struct db_group){.step = step, .prompt_no = p, .n = SAMPLES,
+                           .episodes = b->episode[p], .n_episodes = SAMPLES};
+    must(db_write_problem(b->db, &row, &g->problem_id, &err));
     for (int k = 0; k < SAMPLES; k++, b->n++) {
         const struct content *c = &b->pool[b->n % POOL];
         bool right = c->ids[0] % 3 == 0;
-        struct db_episode e = {
-            .group_id = group, .sample = k, .n_prompt = PROMPT, .n_completion = b->n_tokens,
+        fill_verdicts(b->verdict[p][k], right);
+        b->episode[p][k] = (struct db_episode){
+            .sample = k, .n_prompt = PROMPT, .n_completion = b->n_tokens,
             .ids = c->ids, .logps = c->logps, .mask = b->mask, .text = c->text,
             .n_text = (size_t)b->n_text, .finish_reason = k ? "eos" : "length", .key_seed = 1,
             .key_purpose = 2, .key_step = (uint32_t)step, .key_prompt = (uint32_t)p,
             .key_sample = (uint32_t)k, .weights_hash = (uint64_t)step,
             .reward = right ? 1.1 : 0.1, .advantage = right ? 1 : -0.5, .gen_ms = 1.5,
-            .score_ms = 0.1};
-        must(db_write_episode(b->db, &e, &id, &err));
-        write_verdicts(b, id, right);
+            .score_ms = 0.1, .verdicts = b->verdict[p][k], .n_verdicts = 2};
     }
 }
 
@@ -110,7 +110,9 @@ static void write_step(struct bench *b, int step) {
     }
     must(db_begin(b->db, &err));
     must(db_write_step(b->db, &row, &err));
-    for (int p = 0; p < GROUPS && b->n < b->n_episodes; p++) write_group(b, step, p);
+    int n = 0;
+    while (n < GROUPS && b->n < b->n_episodes) fill_group(b, step, n++);
+    must(db_write_groups(b->db, b->group, n, &err));
     must(db_commit(b->db, &err));
     double start = now();
     must(db_finish_step(b->db, &row, m, 40, NULL, 0, &err));
@@ -134,7 +136,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: db FILE EPISODES TOKENS BYTES_A_TOKEN\n");
         return EX_USAGE;
     }
-    struct bench b = {.n_episodes = strtol(argv[2], NULL, 10),
+    static struct bench b; /* too large for a small stack */
+    b = (struct bench){.n_episodes = strtol(argv[2], NULL, 10),
                       .n_tokens = (int)strtol(argv[3], NULL, 10)};
     b.n_text = b.n_tokens * (int)strtol(argv[4], NULL, 10);
     CHECK(b.n_tokens >= 1 && b.n_tokens <= MAX_TOKENS);
