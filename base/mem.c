@@ -1,6 +1,8 @@
 /* base/mem.c: see mem.h. */
 #include "base/mem.h"
 
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,8 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FROM ((size_t)8 << 20) /* so that rounding up costs little */
 #define BLOCK_BYTES (1u << 20)
+
+static atomic_size_t in_use, limit;
 
 struct arena_block {
     struct arena_block *next;
@@ -50,14 +54,25 @@ static void *allocate(size_t bytes) {
     return p;
 }
 
+static _Noreturn void over_limit(size_t bytes, size_t used, size_t most) {
+    fprintf(stderr, "hone: out of memory: the run needs %zu MB beside the %zu MB it has already, and "
+                    "there are %zu MB in all; fewer num_generations, max_tokens_per_microbatch, or "
+                    "gradient_checkpointing take less\n",
+            (bytes >> 20) + 1, used >> 20, most >> 20);
+    _exit(EX_OSERR);
+}
+
 void *mem_new(size_t n, size_t size) {
     size_t bytes;
     CHECK(!frozen);
     if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * ALIGN)
         out_of_memory(n, size);
     bytes = bytes ? round_up(bytes) : ALIGN;
+    size_t most = atomic_load(&limit), used = atomic_load(&in_use);
+    if (most > 0 && used + bytes > most) over_limit(bytes, used, most);
     void *p = allocate(bytes);
     if (!p) out_of_memory(n, size);
+    atomic_fetch_add(&in_use, malloc_usable_size(p));
     memset(p, 0, bytes);
     return p;
 }
@@ -72,8 +87,13 @@ void *mem_resize(void *p, size_t n_old, size_t n_new, size_t size) {
 
 void mem_free(void *p) {
     CHECK(!frozen);
+    if (p) atomic_fetch_sub(&in_use, malloc_usable_size(p));
     free(p);
 }
+
+size_t mem_in_use(void) { return atomic_load(&in_use); }
+
+void mem_limit(size_t bytes) { atomic_store(&limit, bytes); }
 
 char *mem_strdup(const char *s) {
     if (!s) return NULL;

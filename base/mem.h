@@ -30,6 +30,13 @@ void *mem_resize(void *p, size_t n_old, size_t n_new, size_t size);
 /* Accepts NULL. */
 void mem_free(void *p);
 
+/* Bytes that mem_new has given and that were not freed. Any thread. */
+size_t mem_in_use(void);
+
+/* From now on, more than so many bytes in use are out of memory, before they are touched: where
+ * the kernel would promise them and then kill somebody. 0: no limit. */
+void mem_limit(size_t bytes);
+
 /* A copy of s, caller frees with mem_free. NULL gives NULL. */
 char *mem_strdup(const char *s);
 

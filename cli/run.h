@@ -65,6 +65,7 @@ struct run {
     struct arena writing; /* of the thread that writes, one transaction's */
     int step;           /* steps done, over all stages */
     uint64_t hash;      /* of the weights now */
+    size_t policy_bytes, update_bytes; /* of memory, with what belongs to them */
     int lock;           /* descriptor of the locked folder; 0: none */
     bool resumed, changed;  /* the folder held a run; settings of it were changed */
     int last;               /* finished steps found in it */
@@ -75,6 +76,7 @@ struct run {
     char until_said[512]; /* the values with which it holds */
     struct report report;
     double started; /* progress_now at the start */
+    bool time_said; /* estimate_watch has looked */
     int first_step; /* steps done when this start began to make new ones */
     struct db_metric metric[RUN_MAX_METRICS];
     struct db_detail *detail; /* [n_details] of the step */

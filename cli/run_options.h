@@ -12,7 +12,7 @@ struct run_options {
     const char *experiment, *out, *isa;
     const char *const *set;
     int n_set, n_threads;
-    bool overwrite;
+    bool overwrite, dry_run, no_estimate;
     enum run_resume resume;
     struct run_limits limits;
     struct until until;

@@ -1,5 +1,6 @@
 /* cli/stage_grpo.c: reinforcement steps: sample groups, score them, record them, update.
- * See run.h. Episodes are committed before the update that uses them. */
+ * See run.h. A thread commits the episodes while the gradient is computed from them; nothing that
+ * comes of them is recorded, saved or drawn before they are. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

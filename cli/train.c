@@ -13,6 +13,7 @@
 #include "cli/args.h"
 #include "cli/checkpoint.h"
 #include "cli/cmd.h"
+#include "cli/estimate.h"
 #include "cli/reapply.h"
 #include "cli/resume.h"
 #include "cli/stop.h"
@@ -42,7 +43,8 @@ static int run_steps(struct run *r, int i, int done, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     if (done > 0 && run_after_step(r, i, done, err) != 0) return -1;
     if (run_check_until(r, err) != 0) return -1;
-    while (done < s->max_steps && !run_should_stop(r)) {
+    for (const int first = done; done < s->max_steps && !run_should_stop(r);
+         estimate_watch(r, i, first, done)) {
         int before = r->step;
         int rc = s->type == STAGE_SFT ? run_sft_step(r, i, done, err)
                                       : run_grpo_step(r, i, done, err);
@@ -174,7 +176,9 @@ static int train(struct run *r, const struct run_options *o, struct err *err) {
     printf("%s: %zu parameters (%zu a token), %s on %d thread%s, seed %llu, into %s\n",
            r->x.name, weights_count(&r->e.w), model_active_params(&r->e.m), r->e.k->name,
            r->e.n_threads, r->e.n_threads == 1 ? "" : "s", (unsigned long long)r->x.seed, r->dir);
+    estimate_show(r, o->dry_run && o->overwrite);
     fflush(stdout);
+    if (o->dry_run) return 0;
     if (report_begin(r, &o->report, err) != 0 || keep_start(r, err) != 0 || go_back_to_the_end(r, err) != 0) return -1;
     r->first_step = r->step;
     if (run_stages(r, err) != 0) return -1;
@@ -219,7 +223,7 @@ static int train_and_report(struct run *r, const struct run_options *o) {
     }
     /* the start that has the folder reports, not one that found it taken */
     bool taken = rc != 0 && code == EX_TEMPFAIL && !r->db;
-    if (!taken) report_end(r, &o->report, code, rc != 0 ? &err : NULL);
+    if (!taken && !o->dry_run) report_end(r, &o->report, code, rc != 0 ? &err : NULL);
     return code;
 }
 
@@ -260,6 +264,10 @@ int cmd_train(int argc, char **argv) {
         {"--where", ARG_STRING, &where, .value_name = "SQL",
          .help = "with it: which of them, a condition on v_episode (replay.where)"},
         {"--overwrite", ARG_FLAG, &o.overwrite, .help = "replace the run that is in DIR"},
+        {"--dry-run", ARG_FLAG, &o.dry_run,
+         .help = "check everything, say what memory and disk the run needs, make nothing"},
+        {"--no-estimate", ARG_FLAG, &o.no_estimate,
+         .help = "start even where memory or disk seem not to suffice"},
         {"--max-minutes", ARG_DOUBLE, &o.limits.max_minutes, 0, 1e6, .value_name = "N",
          .help = "end after so long, at the next place where nothing is lost"},
         {"--max-steps", ARG_INT, &o.limits.max_steps, 0, INT_MAX, .value_name = "N",

@@ -1,9 +1,10 @@
 /* db/db.h: one run's database: plain rows in, SQLite out, and back.
  *
  * `struct db` is one open run.db with its prepared statements; one thread at a time may
- * use it. A training step is two transactions: (1) db_begin, step, groups, episodes and
- * verdicts (or traces), db_commit, before the update; (2) db_finish_step with the result.
- * What db_commit or db_finish_step returned 0 for survives a kill and a power cut.
+ * use it, and a thread of its own works for it (later.h). A training step is (1) db_begin,
+ * step, groups with their episodes and verdicts (or traces), db_commit; (2) db_finish_step with
+ * the result, which may be in the next step's transaction. What db_commit, or db_finish_step on
+ * its own, returned 0 for survives a kill and a power cut.
  *
  * Every failure names the file and gives SQLite's own words. Codes: EX_NOINPUT missing,
  * EX_CANTCREAT, EX_NOPERM, EX_DATAERR not a hone database, damaged, or a row that breaks

@@ -1,9 +1,8 @@
 /* db/open.c: making, opening and closing a run's database, and its transactions.
  *
  * WAL, so that `hone show` reads while the run writes, and synchronous=FULL: a commit is
- * on the disk before the checkpoint that relies on it. That costs two syncs a step, a few
- * milliseconds against steps of seconds; NORMAL would save them and could lose the last
- * steps in a power cut while their checkpoint survives.
+ * on the disk before the checkpoint that relies on it. That costs a sync or two a step; NORMAL
+ * would save them and could lose the last steps in a power cut while their checkpoint survives.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +39,9 @@ static int connect_file(struct db **out, const char *path, const char *uri, int 
                         struct err *err) {
     struct db *db = mem_new(1, sizeof *db);
     db->path = mem_strdup(path);
+    /* No count of memory, with its lock at every allocation; refused, and no matter, once SQLite
+     * is in use. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int rc = sqlite3_open_v2(uri, &db->sq, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
                              NULL);
     if (rc != SQLITE_OK) {

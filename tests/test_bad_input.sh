@@ -263,18 +263,29 @@ full() {
     unshare -rm sh -c '
         mount -t tmpfs -o "size=$1" none folder && shift &&
         "$@"; rc=$?; cp -r folder left; exit $rc' full "$1" \
-        "$HONE" train "$tiny" --out folder/out "${short[@]}"
+        "$HONE" train "$tiny" --out folder/out "${short[@]}" "${@:2}"
 }
 if unshare -rm mount -t tmpfs none folder 2>/dev/null; then
+    t "a disk that is too small is seen before the start" 73 \
+        '^hone train: folder/out: the run writes [0-9.]+ [kM]B at least, [0-9.]+ [kM]?B are free' full 64k
+    t "nothing was made on it" 1 '^$' grep -q . <(find left -mindepth 1)
+    rm -rf left
     t "a disk without room for the database" 74 \
-        '^hone train: .*(full|No space)' full 64k
+        '^hone train: .*(full|No space)' full 64k --no-estimate
     t "nothing is left on it" 1 '^$' grep -q . <(find left -mindepth 1)
     rm -rf left
-    t "a disk that is full after the first step" 74 '^hone train: .*(full|No space)' full 1200k
+    t "a disk that is full after the first step" 74 '^hone train: .*(full|No space)' full 1200k --no-estimate
     t "what was committed is there" 0 '^ +1 sft ' "$HONE" show left/out
     t "no half-written file is" 1 '^$' grep -q . <(find left -name '*.tmp*')
 else
     skip "a full disk" "no right to mount"
+fi
+# ulimit -v leaves room to start, and none for what the run works in.
+short_of_memory() { (ulimit -v "$1" && exec "$HONE" train "$tiny" --out out "${@:2}"); }
+if [[ $HONE != *asan* ]]; then
+    t "a run that is too large for the memory" 71 'hone: out of memory: .*needs [0-9]+ MB' \
+        short_of_memory 1500000 --threads 1 --set grpo.num_prompts=4000 \
+        --set grpo.max_tokens_per_microbatch=100000000
 fi
 t "no refusal left a folder" 1 '^$' test -e out
 finish
