@@ -215,6 +215,9 @@ static int train_and_report(struct run *r, const struct run_options *o) {
         struct err ignored;
         int lost = run_settle(r, &ignored); /* the next start applies that step again */
         (void)lost;
+        arena_clear(&r->arena); /* what failed may have been memory, and the report needs some */
+        arena_clear(&r->writing);
+        arena_clear(&r->result.arena);
         progress_end(&r->progress);
         fprintf(stderr, "hone train: %s\n", err.msg);
         code = err.code;
