@@ -17,7 +17,8 @@
 #include "cli/run.h"
 
 enum { MAX_CHECKPOINTS = 4096, FOLDER_LEAST = 4 << 10, FOLDER_MOST = 64 << 10,
-       DATABASE_BYTES = 256 << 10 };
+       DATABASE_BYTES = 256 << 10,
+       LOG_BYTES = 65 << 20 }; /* run.db-wal, before it is moved into run.db (db/open.c) */
 
 /* ---- memory ------------------------------------------------------------------------ */
 
@@ -39,6 +40,17 @@ static double read_number(const char *path, const char *key) {
 
 static double least(double a, double b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
+/* What the kernel takes back where memory is wanted, as MemAvailable counts it. */
+static double read_cache(const char *path) {
+    static const char *const key[] = {"inactive_file ", "active_file ", "slab_reclaimable "};
+    double sum = 0;
+    for (int i = 0; i < 3; i++) {
+        double x = read_number(path, key[i]);
+        if (x > 0) sum += x;
+    }
+    return sum;
+}
+
 /* What the control group (version 2) of the process, and those above it, let it have still. */
 static double group_memory(void) {
     char line[1024] = "", path[2048];
@@ -54,7 +66,10 @@ static double group_memory(void) {
         double most = read_number(path, "");
         snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.current", at);
         double used = read_number(path, "");
-        if (most >= 0 && used >= 0) found = least(found, most > used ? most - used : 0);
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.stat", at);
+        used -= read_cache(path); /* files it has read count too, until somebody wants the memory */
+        if (used < 0) used = 0;
+        if (most >= 0) found = least(found, most > used ? most - used : 0);
     }
     return found;
 }
@@ -78,11 +93,12 @@ void estimate_begin(void) {
     if (bytes >= 0) mem_limit(mem_in_use() + (size_t)bytes + 1);
 }
 
-/* Weights, what is packed of them, and buffers, all over again. */
+/* Weights, what is packed of them, and buffers, all over again; it has no optimizer. */
 static double reference_bytes(const struct run *r) {
     for (int i = 0; i < r->x.n_stages; i++)
         if (r->x.stage[i].type == STAGE_GRPO && r->x.stage[i].beta > 0)
-            return (double)(r->policy_bytes + r->update_bytes);
+            return (double)(r->policy_bytes + r->update_bytes) -
+                   3.0 * sizeof(float) * (double)r->e.w.n_data;
     return 0;
 }
 
@@ -92,25 +108,46 @@ struct bounds {
     double least, most;
 };
 
+/* The last step that this start makes at least, or at most; INT_MAX: all. */
+static int last_step(const struct run *r, bool at_least) {
+    long all = 0, end = r->last + (long)r->limits.max_steps;
+    for (int i = 0; i < r->x.n_stages; i++) all += r->x.stage[i].max_steps;
+    if (at_least && r->last < all && (r->limits.max_minutes > 0 || r->until.n > 0)) return r->last;
+    return r->limits.max_steps > 0 && end < all ? (int)end : INT_MAX;
+}
+
+static bool is_kept(const struct run *r, int step) {
+    const int newest = r->x.checkpoint.keep_last, keep = r->x.checkpoint.keep_every;
+    return newest == 0 || (keep > 0 && step % keep == 0);
+}
+
+/* Those that are there and will go. */
+static int checkpoints_that_go(const struct run *r) {
+    int at[MAX_CHECKPOINTS], n = checkpoint_list(r->dir, at, MAX_CHECKPOINTS), found = 0;
+    for (int i = 0; i < n; i++) found += at[i] > 0 && !is_kept(r, at[i]);
+    return found;
+}
+
 /* Checkpoints that will be there at most beside those that are: the newest, one more while it is
  * written before the oldest goes, and those that are kept for good. */
-static double checkpoints_to_come(const struct run *r, bool *all) {
-    int at[MAX_CHECKPOINTS], have = checkpoint_list(r->dir, at, MAX_CHECKPOINTS), first = 1;
-    const int newest = r->x.checkpoint.keep_last, keep = r->x.checkpoint.keep_every;
+static double checkpoints_to_come(const struct run *r, int end, bool *all) {
+    int have = r->last > 0 ? checkpoints_that_go(r) : 0, first = 1;
+    const int newest = r->x.checkpoint.keep_last;
     double kept = 0, others = 0;
     for (int i = 0; i < r->x.n_stages; i++) {
         int max = r->x.stage[i].max_steps, every = r->x.checkpoint.save_steps;
         for (int s = 1; s <= max; s++) {
             int step = first + s - 1;
-            if (step <= r->last || (s != max && (every == 0 || s % every != 0))) continue;
-            if (newest == 0 || (keep > 0 && step % keep == 0))
+            bool due = s == max || (every > 0 && s % every == 0) || step == end;
+            if (step <= r->last || step > end || !due) continue;
+            if (is_kept(r, step))
                 kept++;
             else
                 others++;
         }
         first += max;
     }
-    *all = others <= newest - have;
+    *all = others == 0 || others <= newest - have;
     double room = newest + 1 - have;
     return kept + (*all ? others : room > 1 ? room : 1);
 }
@@ -122,18 +159,19 @@ static void add(struct bounds *b, double n, double least, double most) {
 
 /* Rows of run.db that are still to be written. A token takes 4 bytes of id, 4 of its
  * log-probability, 1 of the mask, and up to 4 of text. */
-static struct bounds rows_to_come(const struct run *r) {
+static struct bounds rows_to_come(const struct run *r, int end) {
     struct bounds b = {DATABASE_BYTES, DATABASE_BYTES};
     double max_pos = r->e.m.max_pos, evaluations = r->x.problems.eval[0] ? 1 : 0;
     int before = 0;
     for (int i = 0; i < r->x.n_stages; i++) {
         const struct experiment_stage *s = &r->x.stage[i];
-        double steps = before + s->max_steps - (r->last > before ? r->last : before);
+        int to = before + s->max_steps < end ? before + s->max_steps : end;
+        double steps = to - (r->last > before ? r->last : before);
         before += s->max_steps;
         if (steps <= 0) continue;
         add(&b, steps, 500, 6000); /* the step, its metrics */
         if (r->x.eval.eval_steps > 0) evaluations += steps / r->x.eval.eval_steps;
-        evaluations += 1 + r->x.eval.samples;
+        if (before <= end) evaluations += 1 + r->x.eval.samples;
         if (s->type == STAGE_SFT) {
             add(&b, steps * s->batch_size, 24, 4 * max_pos + 600);
             continue;
@@ -148,15 +186,21 @@ static struct bounds rows_to_come(const struct run *r) {
     return b;
 }
 
-static struct bounds disk_needed(const struct run *r) {
+static struct bounds needed_until(const struct run *r, int end) {
     double weights = (double)r->e.w.n_data * sizeof(float);
-    struct bounds b = rows_to_come(r);
+    struct bounds b = rows_to_come(r, end);
     bool all; /* the weights of the end come when the last checkpoint has made room, if it does */
-    double n = checkpoints_to_come(r, &all), models = (r->last == 0) + all;
+    double n = checkpoints_to_come(r, end, &all), models = (r->last == 0) + (all && end == INT_MAX);
     if (r->last > 0) b.least -= DATABASE_BYTES;
+    b.most += LOG_BYTES;
     add(&b, n, 3 * weights + FOLDER_LEAST, 3 * weights + FOLDER_MOST); /* Adam's two beside them */
     add(&b, models, weights + FOLDER_LEAST, weights + FOLDER_MOST);
     return b;
+}
+
+static struct bounds disk_needed(const struct run *r) {
+    return (struct bounds){needed_until(r, last_step(r, true)).least,
+                           needed_until(r, last_step(r, false)).most};
 }
 
 /* Of the folder, or of the nearest one above that is there; -1 where nobody says: a file system
@@ -186,9 +230,10 @@ static int add_size(const char *path, const struct stat *st, int type, struct FT
 }
 
 static double room_for(const struct run *r, bool overwrite) {
+    char real[PATH_MAX]; /* the folder itself may be a link, what is in it is not followed */
     double room = disk_free(r->dir);
     freed = 0;
-    if (overwrite && room >= 0) nftw(r->dir, add_size, 16, FTW_PHYS);
+    if (overwrite && room >= 0 && realpath(r->dir, real)) nftw(real, add_size, 16, FTW_PHYS);
     return room < 0 ? room : room + freed;
 }
 

@@ -300,21 +300,22 @@ int run_open(struct run *r, const struct run_options *o, struct err *err) {
     if (run_folder_look(r, o, &there, err) != 0) return -1;
     if (engine_init(&r->e, o->isa, o->n_threads, err) != 0) return -1;
     if (!o->no_estimate) estimate_begin();
-    size_t before = mem_in_use();
     if (open_problems(r, err) != 0 || run_open_scorers(r, err) != 0 ||
         check_checkers(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
+    size_t before = mem_in_use();
     if (there && open_existing(r, err) != 0) return -1;
     if (!there) settle_engine(r);
-    if ((!there && make_policy(r, err) != 0) || make_rollout(r, err) != 0)
-        return err_prefix(err, "%s", o->experiment);
+    if (!there && make_policy(r, err) != 0) return err_prefix(err, "%s", o->experiment);
     r->policy_bytes = mem_in_use() - before;
+    if (make_rollout(r, err) != 0) return err_prefix(err, "%s", o->experiment);
+    before = mem_in_use();
     if (make_update(r, err) != 0 || choice_open(r, err) != 0)
         return err_prefix(err, "%s", o->experiment);
-    r->update_bytes = mem_in_use() - before - r->policy_bytes;
+    r->update_bytes = mem_in_use() - before;
     if (!o->no_estimate && estimate_fits(r, o->overwrite, err) != 0) return -1;
     r->hash = weights_hash(&r->e.w);
-    if (o->dry_run) return 0;
+    if (o->dry_run) return there ? 0 : run_folder_could_make(r, o, err);
     return there ? run_folder_continue(r, err) : run_folder_make(r, o, err);
 }
 

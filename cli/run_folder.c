@@ -170,13 +170,15 @@ int run_folder_look(struct run *r, const struct run_options *o, bool *there, str
 
 /* A run may be replaced only as a whole, only when asked for, and never under the policy
  * that the new one starts from. */
-static int clear_folder(struct run *r, const struct run_options *o, struct err *err) {
+static int may_clear(const struct run *r, const struct run_options *o, const char **there,
+                     struct err *err) {
     char path[PATH_MAX], real_out[PATH_MAX], real_model[PATH_MAX];
     const char *found = NULL;
     for (int i = 0; i < N_PARTS; i++) {
         if (file_join(path, sizeof path, o->out, parts[i], err) != 0) return -1;
         if (file_exists(path)) found = parts[i];
     }
+    *there = found;
     if (!found) return 0;
     if (!o->overwrite)
         return strcmp(found, "run.db") == 0
@@ -199,7 +201,33 @@ static int clear_folder(struct run *r, const struct run_options *o, struct err *
         return err_set(err, EX_CONFIG,
                        "--overwrite: would remove %s, the policy that model.path starts from",
                        r->x.model.path);
-    return remove_run(o->out, err);
+    return 0;
+}
+
+static int clear_folder(const struct run *r, const struct run_options *o, struct err *err) {
+    const char *there;
+    if (may_clear(r, o, &there, err) != 0) return -1;
+    return there ? remove_run(o->out, err) : 0;
+}
+
+int run_folder_could_make(const struct run *r, const struct run_options *o, struct err *err) {
+    char path[PATH_MAX];
+    const char *there;
+    struct stat st;
+    snprintf(path, sizeof path, "%s", r->dir);
+    while (stat(path, &st) != 0) {
+        if (errno != ENOENT) return err_errno(err, EX_CANTCREAT, "open %s", path);
+        char *slash = strrchr(path, '/');
+        if (strcmp(path, ".") == 0) return err_errno(err, EX_CANTCREAT, "open %s", path);
+        if (slash && slash != path)
+            *slash = 0;
+        else
+            snprintf(path, sizeof path, "%s", slash ? "/" : ".");
+    }
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, EX_CANTCREAT, "create folder %s: a file is in the way", r->dir);
+    if (access(path, W_OK | X_OK) != 0) return err_errno(err, EX_CANTCREAT, "write into %s", path);
+    return may_clear(r, o, &there, err);
 }
 
 int run_folder_write_tokens(struct db *db, const struct tokenizer *tok, struct err *err) {

@@ -17,6 +17,10 @@ MUST_USE int run_folder_look(struct run *r, const struct run_options *o, bool *t
  * leaves nothing of this run behind. */
 MUST_USE int run_folder_make(struct run *r, const struct run_options *o, struct err *err);
 
+/* What run_folder_make would refuse before it makes anything; makes and removes nothing. */
+MUST_USE int run_folder_could_make(const struct run *r, const struct run_options *o,
+                                   struct err *err);
+
 /* Records the tokens of a policy, which r->db has none of yet, in the caller's transaction. */
 MUST_USE int run_folder_write_tokens(struct db *db, const struct tokenizer *tok, struct err *err);
 

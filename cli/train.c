@@ -254,7 +254,7 @@ int cmd_train(int argc, char **argv) {
         {"--out", ARG_STRING, &o.out, .required = true, .value_name = "DIR",
          .help = "folder of the run: run.db, checkpoints/, final/, experiment.json"},
         {"--set", ARG_LIST, &set, .value_name = "KEY=VALUE",
-         .help = "change one key of the experiment; may be repeated (hone help config)"},
+         .help = "change one key of the experiment (hone help config)"},
         {"--threads", ARG_INT, &o.n_threads, 1, 256, .value_name = "N",
          .help = "threads (default: all processors); results do not depend on it"},
         {"--isa", ARG_STRING, &o.isa, .value_name = "NAME",

@@ -27,12 +27,43 @@ disk() {
 }
 t "the disk that a run takes is between the bounds" 0 '^at least' disk
 
+# A run that is killed leaves its log as it was, which in the end goes into run.db.
+log() {
+    local taken pid
+    "$HONE" train "$tiny" --out killed --set grpo.max_steps=400 >out &
+    pid=$!
+    until [ "$(stat -c %s killed/run.db-wal 2>/dev/null || echo 0)" -gt 20000000 ] || ! kill -0 $pid; do
+        sleep 0.05
+    done
+    kill -KILL $pid
+    wait $pid
+    taken=$(find killed -type f -printf '%s\n' | awk '{ n += $1 } END { print n }')
+    echo "at most $(needs out 4), taken $taken"
+    [ "$taken" -gt 20000000 ] && [ "$taken" -le "$(needs out 4)" ]
+}
+t "its log is counted" 0 '^at most' log
+
+# A start that makes a few steps needs no room for those of the others.
+few() {
+    "$HONE" train "$tiny" --out few --dry-run --set checkpoint.keep_last=0 --set checkpoint.save_steps=1 >all &&
+        "$HONE" train "$tiny" --out few --dry-run --set checkpoint.keep_last=0 --set checkpoint.save_steps=1 \
+            --max-steps 2 >out || return 1
+    echo "all $(needs all 3), two steps $(needs out 3)"
+    [ "$(needs out 3)" -lt $(($(needs all 3) / 10)) ]
+}
+t "what --max-steps leaves out is not counted" 0 '^all' few
+
 replace_run() {
     local before
     before=$(cat run/run.db | sha256sum)
     "$HONE" train "$tiny" --out run --overwrite --dry-run && [ "$before" = "$(cat run/run.db | sha256sum)" ]
 }
 t "a dry run with --overwrite leaves the run alone" 0 '^needs' replace_run
+
+t "nor does it promise to begin where a run is" 73 'there is a run in this folder' \
+    "$HONE" train "$tiny" --out run --resume never --dry-run
+touch file
+t "or where no folder can be made" 73 'Not a directory' "$HONE" train "$tiny" --out file/x --dry-run
 
 # Resident at most, in bytes, to `peak`.
 memory() {
