@@ -186,7 +186,8 @@ int run_end_step(struct run *r, struct db_step *row, const char *refusal, double
     r->step++;
     r->step_s += wall_s;
     if (refusal) progress_note(&r->progress, "step %d refused: %s", row->step, refusal);
-    if (report_due(r) && run_settle(r, err) != 0) return -1;
+    if (!report_due(r)) return 0;
+    if (run_settle(r, err) != 0) return -1;
     report_step(r);
     return 0;
 }

@@ -208,13 +208,27 @@ static int be_nice(int by, struct err *err) {
     return err_errno(err, EX_OSERR, "--nice %d", by);
 }
 
+/* What is told of a start that failed is what the log holds: its last step may have been made, and
+ * not written. */
+static void tell_what_is_there(struct run *r) {
+    struct db_step row;
+    struct err ignored;
+    int lost = run_settle(r, &ignored);
+    (void)lost; /* the next start applies that step again */
+    if (!r->db || r->step == 0) return;
+    arena_reset(&r->arena);
+    if (db_read_step(r->db, r->step, &r->arena, &row, &ignored) != 0 ||
+        strcmp(row.state, "sampled") != 0)
+        return;
+    r->step--;
+    r->hash = row.weights_before;
+}
+
 static int train_and_report(struct run *r, const struct run_options *o) {
     struct err err = {0};
     int rc = train(r, o, &err), code = EX_OK;
     if (rc != 0) {
-        struct err ignored;
-        int lost = run_settle(r, &ignored); /* the next start applies that step again */
-        (void)lost;
+        tell_what_is_there(r);
         arena_clear(&r->arena); /* what failed may have been memory, and the report needs some */
         arena_clear(&r->writing);
         arena_clear(&r->result.arena);
