@@ -16,6 +16,7 @@ struct timing {
     double gen, reward, db, update;
 };
 
+/* What the gradient's part of a step gave. */
 struct lessons {
     struct update_stats stats;
     const char *refusal; /* NULL: none */

@@ -81,8 +81,8 @@ MUST_USE int db_set_advantage(struct db *db, int64_t episode_id, double advantag
                               struct err *err);
 
 /* The result of the update of row->step: weights_after, wall_s, refusal (NULL: done),
- * metrics and details, in one transaction of its own unless one is open. A step that is not waiting for its result:
- * EX_DATAERR. */
+ * metrics and details, in one transaction of its own unless one is open. A step that is not
+ * waiting for its result: EX_DATAERR. */
 MUST_USE int db_finish_step(struct db *db, const struct db_step *row,
                             const struct db_metric *metrics, int n_metrics,
                             const struct db_detail *details, int n_details, struct err *err);
