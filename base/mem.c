@@ -15,7 +15,6 @@
 
 #define ALIGN 64
 #define HUGE_PAGE ((size_t)2 << 20)
-#define HUGE_FROM ((size_t)8 << 20) /* so that rounding up costs little */
 #define BLOCK_BYTES (1u << 20)
 
 static atomic_size_t in_use, limit;
@@ -44,10 +43,10 @@ static _Noreturn void out_of_memory(size_t n, size_t size) {
     _exit(EX_OSERR);
 }
 
-/* Large blocks start at a huge page and ask for such: walking gigabytes of weights and
+/* Blocks that hold a huge page start at one and ask for such: walking weights and
  * activations by pages of 4 KiB costs much in misses of the TLB. */
 static void *allocate(size_t bytes) {
-    if (bytes < HUGE_FROM) return aligned_alloc(ALIGN, bytes);
+    if (bytes < HUGE_PAGE) return aligned_alloc(ALIGN, bytes);
     void *p; /* aligned_alloc would want whole pages */
     if (posix_memalign(&p, HUGE_PAGE, bytes) != 0) return NULL;
     (void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it all is the same */
