@@ -12,6 +12,9 @@
 /* XXH3-64 of n bytes with a seed; chain several pieces by passing the last value on. */
 uint64_t hash_bytes(const void *bytes, size_t n, uint64_t seed);
 
+/* XXH3-128: for what is told apart by its hash alone. */
+void hash_wide(const void *bytes, size_t n, uint64_t out[2]);
+
 /* 16 lower-case hex digits and a NUL. */
 void hash_hex(uint64_t hash, char out[17]);
 

@@ -37,9 +37,12 @@ static void *work(void *arg) {
     return NULL;
 }
 
-/* Signals are for the thread of the run. */
+/* Signals are for the thread of the run. To take back a statement of many rows that fails half
+ * way, SQLite keeps pages, in a temporary file: made, written and removed some times a step, were
+ * it not told to keep them in memory. (Not of every handle: VACUUM would be a copy in memory.) */
 static int start(struct db *db, struct err *err) {
     sigset_t all, before;
+    if (db_exec(db, "open", "PRAGMA temp_store = MEMORY", err) != 0) return -1;
     pthread_attr_t attr;
     struct later *l = db->later = mem_new(1, sizeof *l);
     pthread_mutex_init(&l->lock, NULL);

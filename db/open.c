@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "db/db.h"
 #include "db/later.h"
+#include "db/problem_ids.h"
 #include "db/schema.h"
 #include "db/stmt.h"
 
@@ -279,25 +280,37 @@ int db_create(struct db **db, const char *path, struct err *err) {
 void db_close(struct db *db) {
     if (!db) return;
     db_end_later(db);
+    problem_ids_forget(db);
     for (int i = 0; i < db->n_cached; i++) sqlite3_finalize(db->cache[i].stmt);
     sqlite3_close(db->sq);
     mem_free(db->path);
     mem_free(db);
 }
 
+/* As db_exec, prepared once a handle. */
+static int run_once(struct db *db, const char *doing, const char *sql, struct err *err) {
+    struct stmt q;
+    if (db_wait(db, err) != 0) return -1;
+    stmt_begin(&q, db, doing, sql);
+    return stmt_run(&q, err);
+}
+
 /* IMMEDIATE takes the write lock now, so that a second writer is seen before the work. */
 int db_begin(struct db *db, struct err *err) {
-    return db_exec(db, "begin a transaction", "BEGIN IMMEDIATE", err);
+    static const char sql[] = "BEGIN IMMEDIATE";
+    return run_once(db, "begin a transaction", sql, err);
 }
 
 int db_commit(struct db *db, struct err *err) {
-    if (db_exec(db, "commit", "COMMIT", err) == 0) return 0;
+    static const char sql[] = "COMMIT";
+    if (run_once(db, "commit", sql, err) == 0) return 0;
     db_rollback(db);
     return -1;
 }
 
 void db_rollback(struct db *db) {
     later_hold(db);
+    problem_ids_forget(db); /* some of them may not be there any more */
     if (!sqlite3_get_autocommit(db->sq))
         sqlite3_exec(db->sq, "ROLLBACK", NULL, NULL, NULL);
 }

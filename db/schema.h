@@ -5,8 +5,8 @@
 enum {
     DB_SCHEMA_APPLICATION_ID = 0x686f6e65, /* "hone" */
     DB_MERGED_APPLICATION_ID = 0x686f6e6d, /* "honm": many runs, db_merge */
-    DB_SCHEMA_VERSION = 4, /* PRAGMA user_version; raise with any change */
-    DB_SCHEMA_OLDEST = 3,  /* that db_upgrade knows: later ones only added tables and views */
+    DB_SCHEMA_VERSION = 5, /* PRAGMA user_version; raise with any change */
+    DB_SCHEMA_OLDEST = 3,  /* that db_upgrade knows */
 };
 
 extern const char db_schema_sql[]; /* tables; NUL-terminated */

@@ -6,7 +6,7 @@
 -- few pages. Pages are large (open.c), since an episode takes some kilobytes. A CHECK spells
 -- out its OR: for a list of three, SQLite builds a table in memory at every insert.
 PRAGMA application_id = 1752133221; -- "hone"
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 CREATE TABLE runs (
   id            INTEGER PRIMARY KEY CHECK (id = 1),
@@ -61,6 +61,7 @@ CREATE TRIGGER steps_follow_each_other BEFORE INSERT ON steps BEGIN
          ELSE (SELECT weights_after FROM steps WHERE step = NEW.step - 1) END;
 END;
 
+-- Each is here once; no index says so (problem_ids.h): it would be written anew at every step.
 CREATE TABLE problems (
   id      INTEGER PRIMARY KEY,
   kind    TEXT NOT NULL,
@@ -70,9 +71,6 @@ CREATE TABLE problems (
   gold    TEXT NOT NULL,
   columns TEXT NOT NULL CHECK (json_valid(columns))
 ) STRICT;
--- Rows of equal key may differ in their columns (other tests, say), which are too long for
--- an index.
-CREATE INDEX problems_by_key ON problems (kind, key, split);
 
 CREATE TABLE traces (
   step       INTEGER NOT NULL REFERENCES steps,
@@ -109,8 +107,7 @@ CREATE TABLE episodes (
   key_step      INTEGER NOT NULL,
   key_prompt    INTEGER NOT NULL,
   key_sample    INTEGER NOT NULL,
-  weights_hash  TEXT NOT NULL
-                CHECK (length(weights_hash) = 16 AND weights_hash NOT GLOB '*[^0-9a-f]*'),
+  weights_hash  TEXT NOT NULL CHECK (length(weights_hash) = 16),
   gen_ms        REAL CHECK (gen_ms >= 0),
   score_ms      REAL CHECK (score_ms >= 0),
   text          TEXT NOT NULL,
@@ -132,7 +129,7 @@ CREATE TABLE verdicts (
   score      REAL CHECK (score BETWEEN 0 AND 1),
   ms         REAL CHECK (ms >= 0),
   deterministic INTEGER NOT NULL CHECK (deterministic IN (0, 1)),
-  parts      TEXT NOT NULL CHECK (json_type(parts) = 'object'),
+  parts      TEXT NOT NULL CHECK (parts = '{}' OR json_type(parts) = 'object'),
   detail     TEXT NOT NULL,
   PRIMARY KEY (episode_id, checker),
   CHECK ((status = 'ok' OR status = 'unparsable') = (score IS NOT NULL))
@@ -213,8 +210,8 @@ CREATE TABLE eval_episodes (
   CHECK ((status IN ('ok', 'unparsable')) = (score IS NOT NULL))
 ) STRICT;
 
--- What is beside the log since version 4. `hone db upgrade` adds these tables to an older
--- database as they stand here.
+-- What is beside the log. `hone db upgrade` adds these tables to a database of version 3 as they
+-- stand here.
 
 -- The policy's tokens, so that a database alone can say what its ids mean.
 CREATE TABLE vocabulary (

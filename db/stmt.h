@@ -26,6 +26,7 @@ struct db {
     } cache[STMT_MAX];
     int n_cached;
     bool has_bulk;       /* bulk.h is known to the handle */
+    struct problem_ids *problem_ids; /* owned; NULL: not read yet */
     struct later *later; /* owned; the thread of later.h, NULL: none yet */
 };
 

@@ -1,6 +1,8 @@
 /* db/writer.c: one INSERT a table, in the column order of schema.sql; groups are in groups.c. */
 #include "db/bulk.h"
 #include "db/db.h"
+#include "db/later.h"
+#include "db/problem_ids.h"
 #include "db/stmt.h"
 #include "db/sums.h"
 
@@ -103,26 +105,22 @@ static void bind_problem(struct stmt *q, const struct db_problem *row) {
 
 int db_write_problem(struct db *db, const struct db_problem *row, int64_t *id,
                      struct err *err) {
-    static const char find[] =
-        "SELECT id FROM problems"
-        " WHERE kind = ? AND key = ? AND split = ? AND prompt = ? AND gold = ?"
-        " AND columns = ?";
     static const char add[] =
         "INSERT INTO problems (kind, key, split, prompt, gold, columns)"
         " VALUES (?, ?, ?, ?, ?, ?)";
+    struct problem_hash hash = problem_ids_hash(row);
     struct stmt q;
-    stmt_begin(&q, db, "look for a problem", find);
-    bind_problem(&q, row);
-    int more = stmt_next(&q, err);
-    if (more < 0) return -1;
-    if (more == 1) {
-        if (id) *id = stmt_int(&q);
-        stmt_end(&q);
-        return 0;
+    int64_t found;
+    later_hold(db);
+    if (problem_ids_find(db, hash, &found, err) != 0) return -1;
+    if (found == 0) {
+        stmt_begin(&q, db, "record a problem", add);
+        bind_problem(&q, row);
+        if (insert(&q, &found, err) != 0) return -1;
+        problem_ids_add(db, hash, found);
     }
-    stmt_begin(&q, db, "record a problem", add);
-    bind_problem(&q, row);
-    return insert(&q, id, err);
+    if (id) *id = found;
+    return 0;
 }
 
 int db_write_step(struct db *db, const struct db_step *row, struct err *err) {

@@ -193,6 +193,44 @@ static void test_db_problem_is_stored_once(void **state) {
     db_close(db);
 }
 
+static int64_t problem_id(struct db *db, const struct db_problem *p) {
+    int64_t id = 0;
+    ok(db_write_problem(db, p, &id, &err));
+    return id;
+}
+
+/* What the handle remembers is what the table has: of one that was opened, and after a rollback. */
+static void test_db_problem_keeps_its_id(void **state) {
+    (void)state;
+    struct db *db = fixture_run(path, 3);
+    struct db_problem p = {.kind = "k", .key = "a", .split = "train", .prompt = "b", .gold = "c"};
+    int64_t id = problem_id(db, &p);
+    assert_int_equal(problem_id(db, &p), id);
+    p.columns = "{}";
+    assert_int_equal(problem_id(db, &p), id);
+    p.columns = "{\"x\": 1}";
+    assert_int_equal(problem_id(db, &p), id + 1);
+    p.columns = NULL, p.key = "ab", p.split = "", p.prompt = "trainb"; /* moved, not the same */
+    assert_int_equal(problem_id(db, &p), id + 2);
+    db_close(db);
+    ok(db_open(&db, path, &err));
+    assert_int_equal(problem_id(db, &p), id + 2);
+    ok(db_begin(db, &err));
+    p.gold = "d";
+    assert_int_equal(problem_id(db, &p), id + 3);
+    db_rollback(db);
+    assert_int_equal(ask(db, "SELECT count(*) FROM problems WHERE gold = 'd'"), 0);
+    assert_int_equal(problem_id(db, &p), id + 3);
+    assert_int_equal(ask(db, "SELECT count(*) FROM problems WHERE gold = 'd'"), 1);
+    for (int i = 0; i < 3000; i++) { /* the table in memory grows twice */
+        char key[16];
+        snprintf(key, sizeof key, "%d", i % 1500);
+        p.key = key;
+        assert_int_equal(problem_id(db, &p), id + 4 + i % 1500);
+    }
+    db_close(db);
+}
+
 static void test_db_eval_again_replaces(void **state) {
     (void)state;
     struct db *db = fixture_run(path, 0);
@@ -223,11 +261,13 @@ static void test_db_constraints_reject_bad_rows(void **state) {
         "UPDATE episodes SET mask = x''",
         "UPDATE episodes SET n_completion = n_completion + 1",
         "UPDATE episodes SET finish_reason = 'tired'",
-        "UPDATE episodes SET weights_hash = 'ABCDEF0123456789'",
+        "UPDATE episodes SET weights_hash = '0123'",
+        "UPDATE steps SET weights_before = 'ABCDEF0123456789'",
         "UPDATE episodes SET text = 7.5, ids = 'text'",
         "UPDATE episodes SET group_id = 99",
         "UPDATE verdicts SET status = 'wrong'",
         "UPDATE verdicts SET score = 2",
+        "UPDATE verdicts SET parts = '[]'",
         "UPDATE verdicts SET score = 0 WHERE status = 'timeout'",
         "UPDATE verdicts SET score = NULL WHERE status = 'ok'",
         "UPDATE steps SET state = 'sampled'",
@@ -617,6 +657,7 @@ int main(void) {
         TEST(test_db_blobs_come_back_bit_for_bit),
         TEST(test_db_step_comes_back_in_order),
         TEST(test_db_problem_is_stored_once),
+        TEST(test_db_problem_keeps_its_id),
         TEST(test_db_eval_again_replaces),
         TEST(test_db_constraints_reject_bad_rows),
         TEST(test_db_steps_are_a_chain),

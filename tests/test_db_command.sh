@@ -125,7 +125,20 @@ t "it is no run" 65 'holds many runs' "$HONE" show all.db
 
 # --- upgrade ----------------------------------------------------------------------------------------
 
+# older DIR VERSION: gives it the index and the rules that version 5 left out.
+older() {
+    sqlite3 "$1/run.db" "CREATE INDEX problems_by_key ON problems (kind, key, split);
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = replace(sql,
+            'weights_hash  TEXT NOT NULL CHECK (length(weights_hash) = 16)',
+            'weights_hash  TEXT NOT NULL' || char(10) || '                CHECK (length(weights_hash)'
+            || ' = 16 AND weights_hash NOT GLOB ''*[^0-9a-f]*'')') WHERE name = 'episodes';
+        UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (parts = ''{}'' OR json_type', 'CHECK (json_type')
+         WHERE name = 'verdicts';
+        PRAGMA user_version = $2"
+}
 cp -r a old
+older old 3
 sql old 'DROP TABLE vocabulary; DROP TABLE episode_details; DROP TABLE episode_sources;
     DROP TABLE step_queries; DROP TABLE pruned_steps; DROP VIEW v_groups; PRAGMA user_version = 3'
 t "an older schema says what to do" 65 'older hone: schema 3, .* hone db upgrade' "$HONE" show old
@@ -136,7 +149,7 @@ t "the vocabulary is that of the policy" 0 '^$' sh -c "sqlite3 old/run.db '
     SELECT token, hex(text) FROM vocabulary' >old.words && sqlite3 a/run.db '
     SELECT token, hex(text) FROM vocabulary' | cmp - old.words"
 t "and not empty" 0 '^[1-9][0-9]+$' sql old 'SELECT count(*) FROM vocabulary'
-t "nothing is left to do" 0 '^old/run.db: was schema 4, [^|]*\|$' \
+t "nothing is left to do" 0 '^old/run.db: was schema 5, [^|]*\|$' \
     sh -c "$HONE db upgrade old | tr '\n' '|'"
 t "a file alone has no policy" 0 'stays empty: lost/run.db is no folder' db upgrade lost/run.db
 t "nor has a run whose policy is lost" 0 'stays empty: .* started from weights 0123' db upgrade lost
@@ -145,8 +158,24 @@ t "once it is back" 0 'its vocabulary has [1-9][0-9]+ tokens now' db upgrade los
 t "it is a database like any other" 0 '^ok   tables and views' db check old --full
 t "and can be drawn again" 0 '^48 of 48' "$HONE" replay old --sample 100
 sql old 'PRAGMA user_version = 2'
-t "much older ones are refused" 65 'its schema is 2, known are 3 to 4' db upgrade old
+t "much older ones are refused" 65 'its schema is 2, known are 3 to 5' db upgrade old
 sql old 'PRAGMA user_version = 3; DROP TABLE metrics; CREATE TABLE metrics (a)'
 t "what is none of hone's is left as it is" 65 'its metrics is none of hone' db upgrade old
 t "at its version" 0 '^3$' sql old 'PRAGMA user_version'
+
+cp -r a four
+older four 4
+t "version 4 had an index" 0 '^1$' sql four "SELECT count(*) FROM sqlite_schema WHERE name = 'problems_by_key'"
+t "and is brought up" 0 '^four/run.db: was schema 4' db upgrade four
+t "to the schema of a new one" 0 '^$' sh -c "for d in a four; do
+    sqlite3 \$d/run.db 'SELECT name, sql FROM sqlite_schema ORDER BY name' >\$d.schema; done; cmp a.schema four.schema"
+t "sound to SQLite" 0 '^ok$' sql four 'PRAGMA integrity_check'
+t "and to hone" 0 '^ok   tables and views' db check four --full
+t "its steps can be made again" 0 '^48 of 48' "$HONE" replay four --sample 100
+older four 4
+sql four "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' = 16 AND', ' > 1 AND')
+    WHERE name = 'episodes'"
+t "other rules than hone's are refused" 65 'its episodes is none of hone' db upgrade four
+t "and nothing is changed" 0 '^4\|1$' sql four "SELECT user_version, (SELECT count(*) FROM sqlite_schema
+    WHERE name = 'problems_by_key') FROM pragma_user_version"
 finish
