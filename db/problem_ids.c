@@ -73,7 +73,10 @@ static int read_table(struct db *db, struct err *err) {
     stmt_begin(&q, db, "read the problems", sql);
     while ((more = stmt_next(&q, err)) == 1) {
         const char *text[6];
-        for (int i = 0; i < 6; i++) text[i] = (const char *)sqlite3_column_text(q.s, i + 1);
+        for (int i = 0; i < 6; i++) {
+            text[i] = (const char *)sqlite3_column_text(q.s, i + 1);
+            CHECK(text[i]); /* NOT NULL: else there is no memory left */
+        }
         problem_ids_add(db, hash_texts(text), stmt_int(&q));
     }
     if (more != 0) problem_ids_forget(db);

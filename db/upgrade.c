@@ -89,7 +89,8 @@ static int bring_up(struct db *db, struct err *err) {
     if (db_begin(db, err) != 0) return -1;
     if (drop_views(db, err) == 0 && schema_compare(db, add_missing, db, err) == 0 &&
         db_exec(db, "drop an index", "DROP INDEX IF EXISTS problems_by_key", err) == 0 &&
-        change_rules(db, err) == 0 && schema_compare(db, refuse, db, err) == 0 && db_exec(db, "upgrade", version, err) == 0)
+        change_rules(db, err) == 0 && schema_compare(db, refuse, db, err) == 0 &&
+        db_exec(db, "upgrade", version, err) == 0)
         return db_commit(db, err);
     db_rollback(db);
     return -1;
