@@ -164,12 +164,13 @@ int run_settle(struct run *r, struct err *err) {
     return db_wait(r->db, err);
 }
 
-/* Two passes over all weights, which nothing changes meanwhile: each on a thread of its own where
- * there are two. Sets r->hash; false: not all are finite. */
+/* Two passes over all weights, which nothing changes meanwhile, each on a thread of its own. The
+ * team is whole, for all that two would do: a smaller one ends the other threads, and the next
+ * region has to make them again. Sets r->hash; false: not all are finite. */
 static bool look_at_weights(struct run *r, bool refused) {
     uint64_t hash = r->hash;
     bool finite = true;
-#pragma omp parallel sections num_threads(r->e.n_threads < 2 ? 1 : 2)
+#pragma omp parallel sections num_threads(r->e.n_threads)
     {
 #pragma omp section
         hash = weights_hash(&r->e.w);
