@@ -319,6 +319,12 @@ int run_open(struct run *r, const struct run_options *o, struct err *err) {
     return there ? run_folder_continue(r, err) : run_folder_make(r, o, err);
 }
 
+void run_clear_steps(struct run *r) {
+    arena_clear(&r->arena);
+    arena_clear(&r->writing);
+    for (int i = 0; i < RUN_STEPS_WAITING; i++) arena_clear(&r->made[i].arena);
+}
+
 void run_close(struct run *r) {
     db_close(r->db);
     for (int i = 0; i < r->x.n_stages; i++) problem_set_close(r->train[i]);
@@ -329,9 +335,7 @@ void run_close(struct run *r) {
     clear_reference(&r->ref);
     update_free(r->update);
     optimizer_clear(&r->opt);
-    arena_clear(&r->arena);
-    arena_clear(&r->result.arena);
-    arena_clear(&r->writing);
+    run_clear_steps(r);
     mem_free(r->order.index);
     if (r->lock > 0) close(r->lock);
     engine_clear(&r->e);

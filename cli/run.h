@@ -6,17 +6,19 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
+#include <stdatomic.h>
+
 #include "cli/engine.h"
 #include "cli/evaluate.h"
 #include "cli/experiment.h"
 #include "cli/failures.h"
 #include "cli/progress.h"
 #include "cli/run_options.h"
-#include "db/db.h"
+#include "db/later.h"
 #include "reward/scorer.h"
 #include "rl/update.h"
 
-enum { RUN_MAX_METRICS = 64 };
+enum { RUN_MAX_METRICS = 64, RUN_STEPS_WAITING = DB_LATER_JOBS / 2 };
 
 /* The order in which one epoch visits a finite set. */
 struct run_order {
@@ -33,13 +35,14 @@ struct reference {
     struct update *update;
 };
 
-/* The result of a step, kept until a thread has written it. */
-struct run_result {
-    bool waiting; /* for the transaction of the next step's beginning, or run_settle */
-    struct arena arena;
+/* A step that was made and may not be written yet. */
+struct made_step {
+    atomic_bool waits;  /* until the thread that writes has done with it */
+    struct arena arena; /* all that is to be written of the step */
     struct db_step row;
     struct db_metric metric[RUN_MAX_METRICS];
-    struct db_detail *detail; /* [n_details] in the arena */
+    struct db_detail *detail; /* [n_details], of episode[] */
+    const int64_t *episode;
     int n_metrics, n_details;
 };
 
@@ -79,9 +82,10 @@ struct run {
     bool time_said; /* estimate_watch has looked */
     int first_step; /* steps done when this start began to make new ones */
     struct db_metric metric[RUN_MAX_METRICS];
-    struct db_detail *detail; /* [n_details] of the step */
+    struct db_detail *detail; /* [n_details] of the step's episodes */
+    const int64_t *episode;   /* their ids, once they are written */
     int n_details, n_metrics;
-    struct run_result result; /* of the last step */
+    struct made_step made[RUN_STEPS_WAITING];
     long gen_tokens; /* sampled in GRPO stages */
     double gen_s, step_s;
 };
@@ -91,6 +95,8 @@ struct run {
  * and r->last says how many steps are to be applied again. On -1 run_close is still due. */
 MUST_USE int run_open(struct run *r, const struct run_options *o, struct err *err);
 void run_close(struct run *r);
+/* Gives the memory of steps back. What waits to be written must have been. */
+void run_clear_steps(struct run *r);
 
 /* Opens the rewards, and with them the programs of plug-ins, for a run that goes on to score.
  * run_open does; a recorded run that is only read has none. */
@@ -118,9 +124,6 @@ MUST_USE int run_grpo_step(struct run *r, int i, int stage_step, struct err *err
 /* The checkpoint and the evaluation that are due after `done` steps of stage i, those that
  * are not there yet. */
 MUST_USE int run_after_step(struct run *r, int i, int done, struct err *err);
-
-/* Has all that was recorded committed: what comes of it may be told, or rely on it. */
-MUST_USE int run_settle(struct run *r, struct err *err);
 
 /* Saves a checkpoint of now and removes those that are not to be kept. */
 MUST_USE int run_checkpoint(struct run *r, struct err *err);

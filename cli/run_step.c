@@ -12,8 +12,9 @@
 #include "cli/stop.h"
 #include "db/later.h"
 
-/* A transaction more is nothing to a step that takes as long. */
-#define RESULT_WAITS_S 1.0
+/* To a step that takes as long, waiting for the disk is nothing; and its memory, which may be
+ * much, serves the next one too. */
+#define WAITS_S 0.5
 
 struct optimizer_config run_optimizer_config(const struct experiment_stage *s) {
     return (struct optimizer_config){
@@ -103,7 +104,7 @@ static int reference_step(const struct run *r) {
 }
 
 int run_checkpoint(struct run *r, struct err *err) {
-    if (run_settle(r, err) != 0) return -1; /* it relies on the log */
+    if (db_wait(r->db, err) != 0) return -1; /* it relies on the log */
     if (r->step == 0) return 0;
     if (checkpoint_save(r->dir, r->step, &r->e.w, r->e.tok, &r->opt, err) != 0) return -1;
     return checkpoint_prune(r->dir, r->x.checkpoint.keep_last, r->x.checkpoint.keep_every,
@@ -118,50 +119,42 @@ struct db_step run_new_step(const struct run *r, int i, int stage_step) {
                             .learning_rate = optimizer_rate(&oc, stage_step)};
 }
 
-static void *keep_bytes(struct arena *a, const void *p, size_t n) {
-    return p ? memcpy(arena_new(a, n, 1), p, n) : NULL;
-}
-
-/* The step's arena is the next step's by the time this is written. */
-static void keep_result(struct run *r, const struct db_step *row) {
-    struct run_result *k = &r->result;
-    CHECK(!k->waiting);
-    arena_reset(&k->arena);
-    k->row = *row;
-    k->waiting = true;
-    k->n_metrics = r->n_metrics;
-    k->n_details = r->n_details;
-    for (int i = 0; i < r->n_metrics; i++)
-        k->metric[i] = (struct db_metric){arena_strdup(&k->arena, r->metric[i].name),
-                                          r->metric[i].value};
-    k->detail = arena_new(&k->arena, (size_t)r->n_details, sizeof *k->detail);
-    for (int i = 0; i < r->n_details; i++) {
-        struct db_detail *d = &k->detail[i];
-        *d = r->detail[i];
-        d->entropies = keep_bytes(&k->arena, d->entropies, d->n_entropies * sizeof(float));
-        d->experts = keep_bytes(&k->arena, d->experts, d->n_experts);
-    }
-}
-
-int run_begin_write(struct run *r, struct db *db, struct err *err) {
-    struct run_result *k = &r->result;
-    bool waits = k->waiting;
-    k->waiting = false; /* what cannot be written is not tried twice */
-    if (db_begin(db, err) != 0) return -1;
-    if (!waits) return 0;
-    return db_finish_step(db, &k->row, k->metric, k->n_metrics, k->detail, k->n_details, err);
-}
-
 static int write_result(struct db *db, void *ctx, struct err *err) {
-    if (run_begin_write(ctx, db, err) == 0) return db_commit(db, err);
-    db_rollback(db);
-    return -1;
+    struct made_step *m = ctx;
+    for (int k = 0; k < m->n_details; k++) m->detail[k].episode_id = m->episode[k];
+    int rc = db_finish_step(db, &m->row, m->metric, m->n_metrics, m->detail, m->n_details, err);
+    m->waits = false; /* nor does anything else of the step */
+    return rc;
 }
 
-int run_settle(struct run *r, struct err *err) {
-    if (db_wait(r->db, err) != 0) return -1;
-    if (r->result.waiting && db_later(r->db, write_result, r, err) != 0) return -1;
+static int find_place(struct run *r, struct made_step **m, struct err *err) {
+    *m = NULL;
+    for (int i = 0; i < RUN_STEPS_WAITING && !*m; i++)
+        if (!r->made[i].waits) *m = &r->made[i];
+    if (*m) return 0;
+    *m = &r->made[0];
     return db_wait(r->db, err);
+}
+
+/* Has the step's result written. What its jobs refer to is in the step's arena, which is kept for
+ * them; the next step gets another one. */
+static int record_result(struct run *r, const struct db_step *row, struct err *err) {
+    struct made_step *m;
+    if (find_place(r, &m, err) != 0) return -1;
+    m->row = *row;
+    m->n_metrics = r->n_metrics;
+    m->n_details = r->n_details;
+    m->detail = r->detail;
+    m->episode = r->episode;
+    memcpy(m->metric, r->metric, sizeof m->metric);
+    r->n_metrics = r->n_details = 0;
+    m->waits = true;
+    if (db_later(r->db, write_result, m, err) != 0) return -1;
+    if (row->wall_s >= WAITS_S) return db_wait(r->db, err);
+    struct arena next = m->arena;
+    m->arena = r->arena;
+    r->arena = next;
+    return 0;
 }
 
 /* Two passes over all weights, which nothing changes meanwhile, each on a thread of its own. The
@@ -196,15 +189,12 @@ int run_end_step(struct run *r, struct db_step *row, const char *refusal, double
     row->weights_after = r->hash;
     row->refusal = refusal;
     row->wall_s = wall_s;
-    if (db_wait(r->db, err) != 0) return -1;
-    keep_result(r, row);
-    if (wall_s >= RESULT_WAITS_S && db_later(r->db, write_result, r, err) != 0) return -1;
-    r->n_metrics = r->n_details = 0;
+    if (record_result(r, row, err) != 0) return -1;
     r->step++;
     r->step_s += wall_s;
     if (refusal) progress_note(&r->progress, "step %d refused: %s", row->step, refusal);
     if (!report_due(r)) return 0;
-    if (run_settle(r, err) != 0) return -1;
+    if (db_wait(r->db, err) != 0) return -1;
     report_step(r);
     return 0;
 }
@@ -224,7 +214,7 @@ bool run_should_stop(struct run *r) {
 int run_check_until(struct run *r, struct err *err) {
     bool holds;
     if (r->stop != RUN_GOES_ON || r->until.n == 0) return 0;
-    if (run_settle(r, err) != 0) return -1;
+    if (db_wait(r->db, err) != 0) return -1;
     if (until_holds(&r->until, r->db, r->step, &holds, r->until_said, sizeof r->until_said,
                     err) != 0)
         return -1;
@@ -344,7 +334,7 @@ int run_evaluate(struct run *r, bool sampled, struct err *err) {
     struct db_eval g, s;
     bool fresh = false;
     if (!r->eval) return 0;
-    if (run_settle(r, err) != 0) return -1;
+    if (db_wait(r->db, err) != 0) return -1;
     if (evaluate_mode(r, 1, 0, &g, &fresh, err) != 0) return stop_signal() ? 0 : -1;
     if (!sampled || r->x.eval.samples == 0) {
         if (fresh)

@@ -26,11 +26,8 @@ bool run_weights_finite(const struct run *r);
 
 /* The row of the step to be made now: the one that waits for its result, or a new one. */
 struct db_step run_new_step(const struct run *r, int i, int stage_step);
-/* In the thread that writes: begins a transaction, with the result of the step before in it if it
- * waits. On -1 db_rollback is still due. */
-MUST_USE int run_begin_write(struct run *r, struct db *db, struct err *err);
-/* Moves r->step and r->hash on, and has the step's result written: at once, or where steps take
- * less than a second with the beginning of the next one. refusal NULL: done. */
+/* Moves r->step and r->hash on, and has the step's result written (later.h): r->arena, to which
+ * the step's jobs may refer, is another one then. refusal NULL: done. */
 MUST_USE int run_end_step(struct run *r, struct db_step *row, const char *refusal, double wall_s,
                           struct err *err);
 

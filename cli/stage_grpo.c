@@ -1,6 +1,6 @@
 /* cli/stage_grpo.c: reinforcement steps: sample groups, score them, record them, update.
- * See run.h. A thread commits the episodes while the gradient is computed from them; nothing that
- * comes of them is recorded, saved or drawn before they are. */
+ * See run.h. A thread writes the episodes while the gradient is computed from them; nothing that
+ * comes of them is committed before they are, or saved. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static int load_prompts(struct run *r, int i, int stage_step, struct harvest *h,
     int *chosen = NULL;
     if (h->n_recorded == h->n_prompts) return 0;
     if (r->x.replay.from[0]) return choice_episodes(r, i, stage_step, h, err);
-    if (r->choice && run_settle(r, err) != 0) return -1;
+    if (r->choice && db_wait(r->db, err) != 0) return -1;
     if (r->choice && choice_problems(r, i, h->n_prompts, &chosen, err) != 0) return -1;
     for (int p = h->n_recorded; p < h->n_prompts; p++) {
         long visit = (long)stage_step * h->n_prompts + p;
@@ -213,8 +213,8 @@ static double advantage_of(const struct harvest *h, int k) {
     return h->scorable[k] ? h->adv[k] : NAN;
 }
 
-static void fill_episode(struct run *r, const struct experiment_stage *s, struct harvest *h, int k,
-                         bool last, struct db_episode *row) {
+static void fill_episode(struct run *r, const struct experiment_stage *s, struct harvest *h,
+                         const struct db_step *step, int k, bool last, struct db_episode *row) {
     const struct rollout_prompt *p = &h->prompt[k / h->G];
     const struct trace *t = &h->trace[k];
     const struct harvest_source *from = h->source ? &h->source[k] : NULL;
@@ -224,8 +224,8 @@ static void fill_episode(struct run *r, const struct experiment_stage *s, struct
         .logps = t->logp, .mask = masked ? h->no_loss : NULL, .text = h->text[k],
         .n_text = h->n_text[k], .finish_reason = rollout_finish_name(t->finish),
         .key_seed = r->x.seed, .key_purpose = RNG_SAMPLE, .key_step = p->step,
-        .key_prompt = p->prompt, .key_sample = (uint32_t)(k % h->G), .weights_hash = r->hash,
-        .reward = h->scorable[k] ? h->reward[k] : NAN,
+        .key_prompt = p->prompt, .key_sample = (uint32_t)(k % h->G),
+        .weights_hash = step->weights_before, .reward = h->scorable[k] ? h->reward[k] : NAN,
         .advantage = last ? advantage_of(h, k) : NAN, .gen_ms = t->ms,
         .score_ms = h->score_ms[k], .n_verdicts = from ? from->n_v : r->x.n_rewards};
     row->verdicts = arena_new(&r->writing, (size_t)row->n_verdicts, sizeof *row->verdicts);
@@ -248,7 +248,7 @@ static int record_groups(struct run *r, const struct experiment_stage *s, struct
                                             &g->problem_id, err)) != 0)
             return -1;
         for (int k = 0; k < h->G; k++)
-            fill_episode(r, s, h, p * h->G + k, last, &g->episodes[k]);
+            fill_episode(r, s, h, step, p * h->G + k, last, &g->episodes[k]);
     }
     if (db_write_groups(r->db, g - n, n, err) != 0) return -1;
     for (int k = 0; k < n * h->G; k++) {
@@ -264,34 +264,30 @@ struct record {
     struct run *r;
     const struct experiment_stage *s;
     struct harvest *h;
-    const struct db_step *row;
+    struct db_step row;
     int first, n;
 };
 
-/* One transaction, in the thread that writes: those groups; with the first ones the step's row,
- * with the last ones the advantages, which may depend on all. */
+/* In the thread that writes: those groups; with the first ones the step's row, with the last ones
+ * the advantages, which may depend on all. */
 static int write_groups(struct db *db, void *ctx, struct err *err) {
     const struct record *c = ctx;
     struct run *r = c->r;
     struct harvest *h = c->h;
     bool last = c->first + c->n == h->n_prompts;
-    if (run_begin_write(r, db, err) != 0) goto fail;
-    if (c->first == 0 && db_write_step(db, c->row, err) != 0) goto fail;
-    if (c->first == 0 && r->choice && choice_record_query(r, c->row->step, err) != 0) goto fail;
-    if (record_groups(r, c->s, h, c->row, c->first, c->n, err) != 0) goto fail;
+    if (c->first == 0 && db_write_step(db, &c->row, err) != 0) return -1;
+    if (c->first == 0 && r->choice && choice_record_query(r, c->row.step, err) != 0) return -1;
+    if (record_groups(r, c->s, h, &c->row, c->first, c->n, err) != 0) return -1;
     for (int k = 0; last && k < c->first * h->G; k++)
-        if (db_set_advantage(db, h->episode[k], advantage_of(h, k), err) != 0) goto fail;
-    return db_commit(db, err);
-fail:
-    db_rollback(db);
-    return -1;
+        if (db_set_advantage(db, h->episode[k], advantage_of(h, k), err) != 0) return -1;
+    return 0;
 }
 
-/* Has them written while the next ones are drawn, or the gradient is computed. */
+/* Has them written, while the next ones are drawn or the gradient is computed. */
 static int record(struct run *r, const struct experiment_stage *s, struct harvest *h,
                   const struct db_step *row, int first, int n, struct err *err) {
     struct record *c = arena_new(&r->arena, 1, sizeof *c);
-    *c = (struct record){r, s, h, row, first, n};
+    *c = (struct record){r, s, h, *row, first, n};
     return db_later(r->db, write_groups, c, err);
 }
 
@@ -529,27 +525,24 @@ static int make_step(struct run *r, const struct db_step *row, int i, int stage_
 int run_grpo_step(struct run *r, int i, int stage_step, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     struct db_step row = run_new_step(r, i, stage_step);
-    struct harvest h;
     struct lessons learnt = {0};
     struct timing t = {0};
-    struct err late;
     double reward, start = progress_now();
     arena_reset(&r->arena);
-    harvest_init(r, s, &h);
-    int rc = make_step(r, &row, i, stage_step, &h, &t, &learnt, err);
-    double before = progress_now();
-    if (db_wait(r->db, rc == 0 ? err : &late) != 0) rc = -1;
+    struct harvest *h = arena_new(&r->arena, 1, sizeof *h);
+    harvest_init(r, s, h);
+    int rc = make_step(r, &row, i, stage_step, h, &t, &learnt, err);
+    if (rc != 0 || h->n_recorded < h->n_prompts) return rc;
     double end = progress_now();
-    if (rc != 0 || h.n_recorded < h.n_prompts) return rc;
-    for (int k = 0; k < r->n_details; k++) r->detail[k].episode_id = h.episode[k];
-    double accuracy = episode_metrics(r, &h, &reward);
+    r->episode = h->episode;
+    double accuracy = episode_metrics(r, h, &reward);
     run_metric(r, "timing_s/gen", t.gen);
     run_metric(r, "timing_s/reward", t.reward);
-    run_metric(r, "timing_s/db", t.db + end - before);
+    run_metric(r, "timing_s/db", t.db);
     run_metric(r, "timing_s/update_actor", t.update);
-    run_metric(r, "tokens_per_s", (double)h.tokens / (end - start));
-    if (!h.source) r->gen_tokens += h.tokens - learnt.had;
+    run_metric(r, "tokens_per_s", (double)h->tokens / (end - start));
+    if (!h->source) r->gen_tokens += h->tokens - learnt.had;
     r->gen_s += t.gen;
-    show(r, s, stage_step, &h, &learnt.stats, reward, accuracy, end - start);
+    show(r, s, stage_step, h, &learnt.stats, reward, accuracy, end - start);
     return run_end_step(r, &row, learnt.refusal, end - start, err);
 }

@@ -35,17 +35,16 @@ static int load_lesson(struct run *r, int i, int stage_step, struct lesson *l, s
 
 struct record {
     struct run *r;
-    const struct lesson *l;
-    const struct db_step *row;
+    struct lesson l;
+    struct db_step row;
 };
 
-/* In the thread that writes, while the gradient is computed. */
+/* In the thread that writes. */
 static int write_lesson(struct db *db, void *ctx, struct err *err) {
     struct run *r = ((struct record *)ctx)->r;
-    const struct lesson *l = ((struct record *)ctx)->l;
-    const struct db_step *row = ((struct record *)ctx)->row;
-    if (run_begin_write(r, db, err) != 0) goto fail;
-    if (db_write_step(db, row, err) != 0) goto fail;
+    const struct lesson *l = &((struct record *)ctx)->l;
+    const struct db_step *row = &((struct record *)ctx)->row;
+    if (db_write_step(db, row, err) != 0) return -1;
     arena_reset(&r->writing);
     struct db_trace *t = arena_new(&r->writing, (size_t)l->n, sizeof *t);
     for (int k = 0; k < l->n; k++) {
@@ -54,13 +53,9 @@ static int write_lesson(struct db *db, void *ctx, struct err *err) {
                                  .n_ids = q->n_prompt + q->n, .n_prompt = q->n_prompt};
         if (run_record_problem(r, r->train[row->stage - 1], &l->problem[k], &t[k].problem_id,
                                err) != 0)
-            goto fail;
+            return -1;
     }
-    if (db_write_traces(db, t, l->n, err) != 0) goto fail;
-    return db_commit(db, err);
-fail:
-    db_rollback(db);
-    return -1;
+    return db_write_traces(db, t, l->n, err);
 }
 
 const char *lesson_learn(struct run *r, const struct experiment_stage *s, const struct lesson *l,
@@ -78,22 +73,27 @@ const char *lesson_learn(struct run *r, const struct experiment_stage *s, const 
     return refusal;
 }
 
+static int record(struct run *r, const struct lesson *l, const struct db_step *row,
+                  struct err *err) {
+    struct record *c = arena_new(&r->arena, 1, sizeof *c);
+    *c = (struct record){r, *l, *row};
+    return db_later(r->db, write_lesson, c, err);
+}
+
 int run_sft_step(struct run *r, int i, int stage_step, struct err *err) {
     const struct experiment_stage *s = &r->x.stage[i];
     struct db_step row = run_new_step(r, i, stage_step);
     struct lesson l;
-    struct record record = {r, &l, &row};
     struct update_stats st;
     double start = progress_now(), norm;
     arena_reset(&r->arena);
     if (r->pending.step == row.step) {
         if (lesson_read(r, row.step, &l, err) != 0) return -1;
     } else if (load_lesson(r, i, stage_step, &l, err) != 0 ||
-               db_later(r->db, write_lesson, &record, err) != 0) {
+               record(r, &l, &row, err) != 0) {
         return -1;
     }
     const char *refusal = lesson_learn(r, s, &l, row.learning_rate, &st, &norm);
-    if (db_wait(r->db, err) != 0) return -1;
     double wall = progress_now() - start;
     run_metric(r, "tokens_per_s", (double)l.tokens / wall);
     char text[128];

@@ -67,7 +67,7 @@ static int run_stage(struct run *r, int i, struct err *err) {
     if (r->stage != i) run_begin_stage(r, i);
     progress_start(&r->progress, stdout);
     int rc = run_steps(r, i, done, err);
-    if (rc == 0) rc = run_settle(r, err);
+    if (rc == 0) rc = db_wait(r->db, err);
     progress_end(&r->progress);
     if (rc != 0 || stop_signal() || r->stop != RUN_GOES_ON) return rc;
     return db_finish_stage(r->db, i + 1, err);
@@ -208,20 +208,21 @@ static int be_nice(int by, struct err *err) {
     return err_errno(err, EX_OSERR, "--nice %d", by);
 }
 
-/* What is told of a start that failed is what the log holds: its last step may have been made, and
- * not written. */
+/* What is told of a start that failed is what the log holds: its last steps may have been made, and
+ * not committed. */
 static void tell_what_is_there(struct run *r) {
-    struct db_step row;
+    struct db_step newest;
+    struct db_run row;
     struct err ignored;
-    int lost = run_settle(r, &ignored);
-    (void)lost; /* the next start applies that step again */
+    int lost = db_wait(r->db, &ignored);
+    (void)lost; /* the next start makes those steps again */
     if (!r->db || r->step == 0) return;
     arena_reset(&r->arena);
-    if (db_read_step(r->db, r->step, &r->arena, &row, &ignored) != 0 ||
-        strcmp(row.state, "sampled") != 0)
+    if (db_read_run(r->db, &r->arena, &row, &ignored) != 0 ||
+        db_read_newest(r->db, &r->arena, &newest, &ignored) != 0 || newest.step >= r->step)
         return;
-    r->step--;
-    r->hash = row.weights_before;
+    r->step = newest.step;
+    r->hash = newest.step > 0 ? newest.weights_after : row.start_weights;
 }
 
 static int train_and_report(struct run *r, const struct run_options *o) {
@@ -229,9 +230,7 @@ static int train_and_report(struct run *r, const struct run_options *o) {
     int rc = train(r, o, &err), code = EX_OK;
     if (rc != 0) {
         tell_what_is_there(r);
-        arena_clear(&r->arena); /* what failed may have been memory, and the report needs some */
-        arena_clear(&r->writing);
-        arena_clear(&r->result.arena);
+        run_clear_steps(r); /* what failed may have been memory, and the report needs some */
         progress_end(&r->progress);
         fprintf(stderr, "hone train: %s\n", err.msg);
         code = err.code;

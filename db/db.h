@@ -1,10 +1,10 @@
 /* db/db.h: one run's database: plain rows in, SQLite out, and back.
  *
  * `struct db` is one open run.db with its prepared statements; one thread at a time may
- * use it, and a thread of its own works for it (later.h). A training step is (1) db_begin,
- * step, groups with their episodes and verdicts (or traces), db_commit; (2) db_finish_step with
- * the result, which may be in the next step's transaction. What db_commit, or db_finish_step on
- * its own, returned 0 for survives a kill and a power cut.
+ * use it, and a thread of its own works for it (later.h). A training step is (1) its row, groups
+ * with their episodes and verdicts (or traces), (2) db_finish_step with the result: in one
+ * transaction, in two, or with other steps in one. What db_commit, db_wait, or db_finish_step
+ * outside a transaction, returned 0 for survives a kill and a power cut.
  *
  * Every failure names the file and gives SQLite's own words. Codes: EX_NOINPUT missing,
  * EX_CANTCREAT, EX_NOPERM, EX_DATAERR not a hone database, damaged, or a row that breaks
@@ -108,6 +108,8 @@ MUST_USE int db_read_group(struct db *db, int64_t id, struct arena *a,
 MUST_USE int db_read_episode(struct db *db, int64_t id, struct arena *a,
                              struct db_episode *row, struct err *err);
 
+/* The newest step that has its result; step 0: none has. */
+MUST_USE int db_read_newest(struct db *db, struct arena *a, struct db_step *row, struct err *err);
 /* How many the query of a step found; -1: it had none. */
 MUST_USE int db_read_found(struct db *db, int step, int *found, struct err *err);
 /* The policy's tokens, in order. */

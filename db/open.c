@@ -1,8 +1,8 @@
 /* db/open.c: making, opening and closing a run's database, and its transactions.
  *
  * WAL, so that `hone show` reads while the run writes, and synchronous=FULL: a commit is
- * on the disk before the checkpoint that relies on it. That costs a sync or two a step; NORMAL
- * would save them and could lose the last steps in a power cut while their checkpoint survives.
+ * on the disk before the checkpoint that relies on it. That costs a sync a commit; NORMAL
+ * would save it and could lose the last steps in a power cut while their checkpoint survives.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -164,6 +164,17 @@ int db_read_step(struct db *db, int step, struct arena *a, struct db_step *row,
     return read_one(&q, a, read_step, row, "step", step, err);
 }
 
+int db_read_newest(struct db *db, struct arena *a, struct db_step *row, struct err *err) {
+    static const char sql[] = STEP "WHERE state <> 'sampled' ORDER BY step DESC LIMIT 1";
+    struct stmt q;
+    *row = (struct db_step){0};
+    stmt_begin(&q, db, "read the newest step", sql);
+    int more = stmt_next(&q, err);
+    int rc = more == 1 ? read_step(&q, a, row, err) : more;
+    stmt_end(&q);
+    return rc;
+}
+
 int db_read_steps(struct db *db, int after, struct arena *a, struct db_step **rows,
                   int *n, struct err *err) {
     static const char sql[] = STEP "WHERE step > ? ORDER BY step";

@@ -1,8 +1,8 @@
 -- db/schema.sql: everything a run records; compiled in, described in docs/database.md.
 --
 -- One file holds one run. The order of the log is steps.step: 1, 2, 3 ... over all
--- stages. A step's episodes (or traces) are committed before the update that uses them,
--- its result afterwards. Small columns stand before texts and blobs, so that views read
+-- stages. A step's episodes (or traces) are committed with its result or before it, and a
+-- step with the next one or before it. Small columns stand before texts and blobs, so that views read
 -- few pages. Pages are large (open.c), since an episode takes some kilobytes. A CHECK spells
 -- out its OR: for a list of three, SQLite builds a table in memory at every insert.
 PRAGMA application_id = 1752133221; -- "hone"

@@ -18,7 +18,6 @@
 
 #include "base/file.h"
 #include "db/db.h"
-#include "db/later.h"
 #include "db/schema.h"
 #include "db/stmt.h"
 #include "db/sums.h"
@@ -515,36 +514,6 @@ static void test_db_open_refuses_what_is_no_hone_database(void **state) {
     rmdir(path);
 }
 
-static int write_wrong_stage(struct db *db, void *ctx, struct err *e) {
-    const struct db_stage bad = {.stage = 9, .name = "x", .type = ctx};
-    if (db_begin(db, e) != 0) return -1;
-    if (db_write_stage(db, &bad, e) == 0) return db_commit(db, e);
-    db_rollback(db);
-    return -1;
-}
-
-/* A job's rows are there for whoever reads next; what it failed with is told once. */
-static void test_db_later_is_waited_for_and_tells_its_failure(void **state) {
-    (void)state;
-    struct db *db = fixture_run(path, 3);
-    struct db_stage *stage;
-    int before, n;
-    ok(db_read_stages(db, &arena, &stage, &before, &err));
-    ok(db_later(db, write_wrong_stage, "grpo", &err));
-    ok(db_read_stages(db, &arena, &stage, &n, &err));
-    assert_int_equal(n, before + 1);
-    ok(db_later(db, write_wrong_stage, "ppo", &err));
-    ok(db_read_stages(db, &arena, &stage, &n, &err)); /* reading is not what failed */
-    fails(db_begin(db, &err), EX_DATAERR, "record a stage: ");
-    ok(db_begin(db, &err));
-    db_rollback(db);
-    ok(db_later(db, write_wrong_stage, "ppo", &err));
-    fails(db_wait(db, &err), EX_DATAERR, "record a stage: ");
-    ok(db_wait(db, &err));
-    ok(db_later(db, write_wrong_stage, "ppo", &err));
-    db_close(db); /* waits, and ends the thread */
-}
-
 /* What groups.c adds up is what SQL adds up: no reward, one, some; checkers that come and go. */
 static void test_db_sums_of_groups_are_those_of_their_episodes(void **state) {
     (void)state;
@@ -671,7 +640,6 @@ int main(void) {
         TEST(test_db_damaged_blob_is_found_by_the_reader),
         TEST(test_db_open_refuses_what_is_no_hone_database),
         TEST(test_db_sums_of_groups_are_those_of_their_episodes),
-        TEST(test_db_later_is_waited_for_and_tells_its_failure),
         TEST(test_db_open_refuses_a_newer_schema),
         TEST(test_db_open_with_tables_missing_says_so),
         TEST(test_db_create_reports_where_it_cannot),

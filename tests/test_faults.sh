@@ -33,6 +33,17 @@ one_sentence() {
     [ "$(wc -l <"$1")" -eq 1 ] && grep -Eq '^hone( train)?: .{10,}' "$1"
 }
 
+# What DIR/status.json says was done is in DIR/run.db: looked at in a copy, for what is there is
+# hone's to mend.
+not_ahead() {
+    local told
+    told=$(grep -o '"step": *[0-9]*' "$1/status.json" 2>/dev/null | grep -o '[0-9]*$') || return 0
+    [ "$told" -ne 0 ] || return 0
+    rm -rf copy
+    cp -r "$1" copy
+    [ "$told" -le "$(sqlite3 copy/run.db "SELECT count(*) FROM steps WHERE state <> 'sampled'")" ]
+}
+
 # fault N AS: prints a word for how the start ended; nothing where something is wrong.
 fault() {
     local rc=0
@@ -44,6 +55,7 @@ fault() {
         137) [ "$2" = kill ] || return ;;
         *) return ;;
     esac
+    not_ahead f || { echo "ahead of the log" >>f.err; return; }
     if [ $rc -eq 0 ] || go f >f.out 2>f.err; then same f >f.diff 2>&1 && echo "status $rc"; fi
 }
 
@@ -75,6 +87,25 @@ t "all kinds of calls are seen" 0 '^close fdatasync flock fsync (ftruncate )?ftr
     sh -c 'cut -d" " -f2 calls.txt | sort -u | tr "\n" " "'
 t "an error of the disk in each call" 0 '' sweep 5
 said
+# The first commit is of the stage, the next one of two steps: what is told is what is there.
+lost_steps() {
+    local stage rc=0
+    stage=$(awk '/ rename .*step-0$/ { on = 1 } on && / fdatasync .*run.db-wal$/ { print $1; exit }' calls.txt)
+    rm -rf f
+    shimmed f FAULT_AT=$((stage + 1)) FAULT_AS=5 >f.out 2>f.err || rc=$?
+    python3 -c 'import json; s = json.load(open("f/status.json")); print(s["state"], s["step"], s["weights"], s["error"])'
+    sqlite3 f/run.db 'SELECT (SELECT count(*) FROM steps), start_weights FROM runs'
+    return $rc
+}
+told_is_there() {
+    local rc=0 told there
+    lost_steps >lost.out || rc=$?
+    { read -r told && read -r there; } <lost.out
+    echo "$told"
+    [ "$there" = "0|$(cut -d' ' -f3 <<<"$told")" ] && return $rc
+}
+t "an error in a commit of several steps" 74 '^failed 0 [0-9a-f]{16} f/run.db: commit: disk I/O error' \
+    told_is_there
 t "a disk that is full from a call on" 0 '' sweep 28 sticks
 said
 t "a kill in each call" 0 '' sweep kill

@@ -2,7 +2,8 @@
 # tests/test_kill.sh: the tiny run, killed 50 times and gone on with, ends in the bytes of a run
 # that was never killed. Half of the kills come at random instants, half in a random call of those
 # that write: of checkpoints, commits, renames. HONE_TEST_KILLS says how often,
-# HONE_TEST_EXPERIMENT may be quickstart, shortened.
+# HONE_TEST_EXPERIMENT may be quickstart, shortened. And a kill in a commit that several fast
+# steps share takes them all, and no byte of the end.
 . "$(dirname "$0")/lib.sh"
 kills=${HONE_TEST_KILLS:-50}
 experiment=$top/tests/data/tiny.json
@@ -89,4 +90,43 @@ t "its rows" 0 '' run_rows whole
 calls=$(wc -l <calls.txt)
 t "killed, the same bytes" 0 'all the same$' both
 sed 's/^/# /' one.txt two.txt
+
+# --- steps that share a commit -----------------------------------------------------------
+
+# twelve NAME VARIABLE=VALUE...: the first steps (`t` has a shell of its own); nothing asks for a
+# commit before the last of them.
+twelve() {
+    args+=(--set checkpoint.save_steps=0 --max-steps 12)
+    shimmed "$@"
+}
+# The numbers of its syncs of the log, from the first step to the checkpoint after the last.
+syncs() {
+    awk '/ rename .*step-0$/ { on = 1 } on && / mkdir .*unfinished$/ { exit }
+         on && / fdatasync .*run.db-wal$/ { print $1 }' shared.txt
+}
+few_syncs() {
+    echo "$(syncs | wc -l) syncs"
+    [ "$(syncs | wc -l)" -le 6 ]
+}
+# The first one is of the stage; the call after it writes the first page of the steps.
+killed_in_their_commit() {
+    local rc=0
+    twelve group FAULT_AT=$(($(syncs | head -n 1) + 1)) FAULT_AS=kill || rc=$?
+    sqlite3 group/run.db "SELECT count(*) || ' stage, ' || (SELECT count(*) FROM steps) || ' steps'
+                            FROM stages"
+    return $rc
+}
+group_ends() {
+    local bad=""
+    go group || bad=" end"
+    compare group
+    echo "${bad:-the same}"
+}
+if [ "$experiment" = "$top/tests/data/tiny.json" ]; then
+    t "twelve fast steps" 0 '' twelve shared FAULT_LOG="$dir/shared.txt"
+    t "share their commits" 0 '^[1-6] syncs' few_syncs
+    t "a kill in such a commit takes the steps" 137 '^1 stage, 0 steps' killed_in_their_commit
+    t "and they are made again, the same" 0 '^the same' group_ends
+fi
+
 finish
