@@ -1,5 +1,6 @@
 /* policy/attention.c: see attention.h. Scores and outputs are the one matmul: keys stand
- * transposed in panels for the scores, values as rows for the outputs. */
+ * transposed in panels for the scores, values as rows for the outputs. In bf16 queries,
+ * probabilities and gradients are rounded to pairs block by block, along the sum that is next. */
 #include "policy/attention.h"
 
 #include "base/mem.h"
@@ -14,36 +15,33 @@ static int block_rows(const struct model *m) {
     return n > 0 ? n : 1;
 }
 
+/* A multiple of 16, so that a row of pairs starts at a whole number of floats. */
 static size_t score_ld(int keys) { return ((size_t)keys + 15) / 16 * 16; }
 
+static bool is_bf16(const struct model *m) { return m->dtype == COMPUTE_BF16; }
+
+static int steps(const struct model *m, int n) { return attention_steps(m, n); }
+
 void attn_scratch_reserve(struct attn_scratch *a, const struct model *m, int max_keys) {
-    size_t n = (size_t)block_rows(m) * (size_t)group_of(m) * score_ld(max_keys) + PANEL;
+    size_t rows = (size_t)block_rows(m) * (size_t)group_of(m), n = rows * score_ld(max_keys) + PANEL;
     if (n <= a->n) return;
     attn_scratch_clear(a);
     a->s = mem_new(n, sizeof *a->s);
     a->ds = mem_new(n, sizeof *a->ds);
     a->n = n;
+    if (!is_bf16(m)) return;
+    int widest = m->key_dim > m->val_dim ? m->key_dim : m->val_dim;
+    size_t heads = (size_t)block_rows(m) * (size_t)m->cfg.num_attention_heads;
+    a->half = mem_new(n / 2 + score_ld(max_keys), sizeof *a->half);
+    a->q = mem_new(heads * (size_t)steps(m, widest), sizeof *a->q);
+    a->d_o = mem_new(heads * (size_t)steps(m, widest), sizeof *a->d_o);
+    a->rows = mem_new((rows / 2 + 1) * (size_t)widest + PANEL, sizeof *a->rows);
 }
 
 void attn_scratch_clear(struct attn_scratch *a) {
-    mem_free(a->s);
-    mem_free(a->ds);
+    float *owned[] = {a->s, a->ds, a->half, a->q, a->d_o, a->rows};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     *a = (struct attn_scratch){0};
-}
-
-void attention_panels(int width, const float *rows, int first, int n, float *panels) {
-    for (int i = 0; i < n; i++) {
-        int pos = first + i;
-        float *p = panels + (size_t)(pos / PANEL) * (size_t)width * PANEL + pos % PANEL;
-        const float *row = rows + (size_t)i * (size_t)width;
-        for (int d = 0; d < width; d++) p[(size_t)d * PANEL] = row[d];
-    }
-}
-
-struct attn_keys attention_keys(const struct model *m, const float *panels, const float *rows,
-                                const float *val_panels, const float *val_rows, int n) {
-    bool mla = m->dv == 0;
-    return (struct attn_keys){panels, rows, mla ? panels : val_panels, mla ? rows : val_rows, n};
 }
 
 /* One block: rows [row, row + n) of a family, cut at job borders into parts. */
@@ -56,6 +54,7 @@ struct part_rows {
 
 struct block {
     const struct model *m;
+    const struct attn_scratch *a;
     const struct attn_keys *prefix;
     struct part_rows part[BLOCK_ROWS];
     int n_parts, n;
@@ -126,55 +125,96 @@ static struct side side_of(const struct block *b, bool val) {
     return (struct side){val, width, (size_t)b->kv * (size_t)dim, dim};
 }
 
-static struct panels panels_of(const struct attn_keys *k, struct side d) {
+static struct panels panels_of(const struct model *m, const struct attn_keys *k, struct side d) {
     const float *p = d.val ? k->val_panels : k->panels;
-    return (struct panels){p + d.at * PANEL, d.width * PANEL, PANEL};
+    return (struct panels){p + (size_t)steps(m, (int)d.at) * PANEL,
+                           (size_t)steps(m, (int)d.width) * PANEL, PANEL};
 }
 
 static struct panels rows_of(const struct attn_keys *k, struct side d) {
     return kernels_rows((d.val ? k->val_rows : k->rows) + d.at, d.width);
 }
 
-/* s = x K^T, or x V^T; x is [rows][H][dim]. */
+static void multiply(const struct model *m, int M, int N, int K, const float *a, size_t a_row,
+                     size_t a_col, struct panels p, float *c, size_t ldc, bool add) {
+    (is_bf16(m) ? m->k->matmul_bf16 : m->k->matmul)(M, N, K, a, a_row, a_col, p, c, ldc, add);
+}
+
+/* Rows of all heads as times_keys wants them: in bf16 rounded, into `pairs`. */
+static const float *operand(const struct block *b, const float *x, int dim, float *pairs) {
+    if (!is_bf16(b->m)) return x;
+    b->m->k->bf16_rows(b->n * b->m->cfg.num_attention_heads, dim, x, (size_t)dim, pairs);
+    return pairs;
+}
+
+/* s = x K^T, or x V^T; x is [rows][H][steps of dim]. */
 static void times_keys(const struct block *b, const float *x, bool val, float *s) {
     const struct model *m = b->m;
     struct side d = side_of(b, val);
-    int P = b->prefix->n;
-    size_t w = (size_t)d.dim, ld = b->ld;
+    int P = b->prefix->n, K = steps(m, d.dim);
+    size_t w = (size_t)K, ld = b->ld;
     for (int i = 0; P > 0 && i < n_products(b, b->n); i++) {
         struct product p = product_of(b, 0, b->n, i);
-        m->k->matmul(p.M, P, d.dim, x + p.x_at * w, p.x_step * w, 1, panels_of(b->prefix, d),
-                     s + p.s_at * ld, p.s_step * ld, false);
+        multiply(m, p.M, P, K, x + p.x_at * w, p.x_step * w, 1, panels_of(m, b->prefix, d),
+                 s + p.s_at * ld, p.s_step * ld, false);
     }
     for (int j = 0; j < b->n_parts; j++) {
         const struct part_rows *r = &b->part[j];
         for (int i = 0; i < n_products(b, r->n); i++) {
             struct product p = product_of(b, r->at, r->n, i);
-            m->k->matmul(p.M, r->keys, d.dim, x + p.x_at * w, p.x_step * w, 1,
-                         panels_of(&r->job->own, d), s + p.s_at * ld + P, p.s_step * ld, false);
+            multiply(m, p.M, r->keys, K, x + p.x_at * w, p.x_step * w, 1,
+                     panels_of(m, &r->job->own, d), s + p.s_at * ld + P, p.s_step * ld, false);
         }
     }
 }
 
-/* y = s K, or s V; y is [rows][H][dim]. */
+/* y = s K, or s V; y is [rows][H][dim]. In bf16 the own keys begin with the pair that the
+ * prefix's last one begins, if its number is odd. */
 static void times_rows(const struct block *b, const float *s, bool val, float *y) {
     const struct model *m = b->m;
     struct side d = side_of(b, val);
-    int P = b->prefix->n;
+    int P = b->prefix->n, before = is_bf16(m) ? P / 2 : P;
     size_t w = (size_t)d.dim, ld = b->ld;
-    for (int i = 0; P > 0 && i < n_products(b, b->n); i++) {
+    if (is_bf16(m)) {
+        m->k->bf16_rows(b->n * b->group, (int)ld, s, ld, b->a->half);
+        s = b->a->half;
+        ld /= 2;
+    }
+    for (int i = 0; before > 0 && i < n_products(b, b->n); i++) {
         struct product p = product_of(b, 0, b->n, i);
-        m->k->matmul(p.M, d.dim, P, s + p.s_at * ld, p.s_step * ld, 1, rows_of(b->prefix, d),
-                     y + p.x_at * w, p.x_step * w, false);
+        multiply(m, p.M, d.dim, before, s + p.s_at * ld, p.s_step * ld, 1, rows_of(b->prefix, d),
+                 y + p.x_at * w, p.x_step * w, false);
     }
     for (int j = 0; j < b->n_parts; j++) {
         const struct part_rows *r = &b->part[j];
         for (int i = 0; i < n_products(b, r->n); i++) {
             struct product p = product_of(b, r->at, r->n, i);
-            m->k->matmul(p.M, d.dim, r->keys, s + p.s_at * ld + P, p.s_step * ld, 1,
-                         rows_of(&r->job->own, d), y + p.x_at * w, p.x_step * w, P > 0);
+            multiply(m, p.M, d.dim, steps(m, P + r->keys) - before,
+                     s + p.s_at * ld + before, p.s_step * ld, 1, rows_of(&r->job->own, d),
+                     y + p.x_at * w, p.x_step * w, before > 0);
         }
     }
+}
+
+/* The sum over a product's M rows: x as its second operand. */
+static struct panels sum_rows(const struct block *b, const struct product *p, const float *x,
+                              int dim) {
+    const float *at = x + p->x_at * (size_t)dim;
+    struct pack_source from = {at, p->x_step * (size_t)dim, NULL, true};
+    if (!is_bf16(b->m)) return kernels_rows(at, from.ld);
+    b->m->k->pack_rows(&from, 0, p->M, dim, dim, b->a->rows, 0);
+    return kernels_rows(b->a->rows, (size_t)dim);
+}
+
+/* And the scores as its first, transposed; sets *step to the floats from one step to the next. */
+static const float *sum_scores(const struct block *b, const struct product *p, const float *s,
+                               int keys, size_t *step) {
+    const float *at = s + p->s_at * b->ld;
+    struct pack_source from = {at, p->s_step * b->ld, NULL, true};
+    *step = is_bf16(b->m) ? b->ld : from.ld;
+    if (!is_bf16(b->m)) return at;
+    b->m->k->pack_rows(&from, 0, p->M, keys, (int)b->ld, b->a->half, 0);
+    return b->a->half;
 }
 
 /* dK += s^T x, or dV: part by part, in a part head by head. */
@@ -182,21 +222,28 @@ static void add_to_keys(const struct block *b, const float *s, const float *x, b
     const struct model *m = b->m;
     struct side d = side_of(b, val);
     int P = b->prefix->n;
-    size_t w = (size_t)d.dim, ld = b->ld;
     for (int j = 0; j < b->n_parts; j++) {
         const struct part_rows *r = &b->part[j];
         const struct attn_grads *up = &r->job->dprefix, *own = &r->job->down;
         for (int i = 0; i < n_products(b, r->n); i++) {
             struct product p = product_of(b, r->at, r->n, i);
-            struct panels xp = kernels_rows(x + p.x_at * w, p.x_step * w);
-            const float *sp = s + p.s_at * ld;
+            size_t step;
+            struct panels xp = sum_rows(b, &p, x, d.dim);
+            const float *sp = sum_scores(b, &p, s, P + r->keys, &step);
+            int K = steps(m, p.M);
             if (P > 0)
-                m->k->matmul(P, d.dim, p.M, sp, 1, p.s_step * ld, xp,
-                             (val ? up->val : up->key) + d.at, d.width, true);
-            m->k->matmul(r->keys, d.dim, p.M, sp + P, 1, p.s_step * ld, xp,
-                         (val ? own->val : own->key) + d.at, d.width, true);
+                multiply(m, P, d.dim, K, sp, 1, step, xp, (val ? up->val : up->key) + d.at,
+                         d.width, true);
+            multiply(m, r->keys, d.dim, K, sp + P, 1, step, xp,
+                     (val ? own->val : own->key) + d.at, d.width, true);
         }
     }
+}
+
+/* The scores of a part's rows that are numbers: those of its keys, and of a pair's second. */
+static int scores_of(const struct block *b, const struct part_rows *p) {
+    int n = b->prefix->n + p->keys;
+    return is_bf16(b->m) ? n + n % 2 : n;
 }
 
 /* Row r of part p sees prefix and own[0 .. first + r]; what it does not see becomes 0. */
@@ -206,7 +253,7 @@ static void softmax_block(const struct block *b, float *s) {
         const struct part_rows *p = &b->part[i];
         for (int r = 0; r < p->n * G; r++)
             b->m->k->softmax(s + (size_t)(p->at * G + r) * b->ld, P + p->first + r / G + 1,
-                             P + p->keys, b->m->attn_scale);
+                             scores_of(b, p), b->m->attn_scale);
     }
 }
 
@@ -214,11 +261,12 @@ void attention_forward(const struct model *m, const struct attn_job *job, int n_
                        const float *q, float *o, const struct attn_scratch *a) {
     size_t H = (size_t)m->cfg.num_attention_heads;
     const struct attn_job *end = job + n_jobs;
-    struct block b = {.m = m, .group = group_of(m)};
+    struct block b = {.m = m, .a = a, .group = group_of(m)};
     for (int row = 0; job < end;) {
         next_block(&b, &job, end, &row);
+        const float *qs = operand(&b, q, m->key_dim, a->q);
         for (b.kv = 0; b.kv < m->n_kv; b.kv++) {
-            times_keys(&b, q, false, a->s);
+            times_keys(&b, qs, false, a->s);
             softmax_block(&b, a->s);
             times_rows(&b, a->s, true, o);
         }
@@ -235,7 +283,7 @@ static void softmax_backward_block(const struct block *b, const float *s, float 
             size_t at = (size_t)(p->at * G + r) * b->ld;
             int seen = P + p->first + r / G + 1;
             b->m->k->softmax_backward(s + at, ds + at, seen, b->m->attn_scale);
-            for (int j = seen; j < P + p->keys; j++) ds[at + (size_t)j] = 0;
+            for (int j = seen; j < scores_of(b, p); j++) ds[at + (size_t)j] = 0;
         }
     }
 }
@@ -245,13 +293,15 @@ void attention_backward(const struct model *m, const struct attn_job *job, int n
                         const struct attn_scratch *a) {
     size_t H = (size_t)m->cfg.num_attention_heads, qw = H * (size_t)m->key_dim;
     const struct attn_job *end = job + n_jobs;
-    struct block b = {.m = m, .group = group_of(m)};
+    struct block b = {.m = m, .a = a, .group = group_of(m)};
     for (int row = 0; job < end;) {
         next_block(&b, &job, end, &row);
+        const float *qs = operand(&b, q, m->key_dim, a->q);
+        const float *ds = operand(&b, d_o, m->val_dim, a->d_o);
         for (b.kv = 0; b.kv < m->n_kv; b.kv++) {
-            times_keys(&b, q, false, a->s);
+            times_keys(&b, qs, false, a->s);
             softmax_block(&b, a->s);
-            times_keys(&b, d_o, true, a->ds);
+            times_keys(&b, ds, true, a->ds);
             add_to_keys(&b, a->s, d_o, true);
             softmax_backward_block(&b, a->s, a->ds);
             add_to_keys(&b, a->ds, q, false);

@@ -5,15 +5,20 @@
  * consecutive rows of one sequence; neighbouring jobs with the same prefix (the completions
  * of one prompt) share its products. A row's result depends on its query and the keys it
  * sees alone.
+ *
+ * In bf16 every product's operands are rounded to pairs (policy/kernels.h); scores, softmax
+ * and results are f32. A sum over keys runs over pairs of positions 2i, 2i + 1 counted from
+ * the sequence's start, so that it does not show where a shared prefix ends.
  */
 #ifndef POLICY_ATTENTION_H
 #define POLICY_ATTENTION_H
 
 #include "policy/model.h"
 
-/* Keys and values of n positions. Panels hold 32 positions each: [dk][32], the keys as
- * columns; rows are [n][dk]. Values likewise with dv, or, in MLA, the keys' own memory.
- * 32 floats behind the last row are readable. */
+/* Keys and values of n positions. Panels hold 32 positions each: [steps of dk][32], the keys
+ * as columns; rows are [n][dk], in bf16 [pairs of positions][dk], whose first pair begins with
+ * the prefix's last position if the prefix's length is odd. Values likewise with dv, or, in
+ * MLA, the keys' own memory. 32 floats behind the last row are readable. */
 struct attn_keys {
     const float *panels, *rows;         /* rows and val_panels: backward only in GQA */
     const float *val_panels, *val_rows;
@@ -36,6 +41,7 @@ struct attn_job {
 struct attn_scratch {
     float *s, *ds; /* [n] each, owned */
     size_t n;
+    float *half, *q, *d_o, *rows; /* bf16 only: scores, queries, output gradients in pairs */
 };
 
 /* Makes room for jobs that see at most max_keys positions. */
@@ -51,11 +57,28 @@ void attention_backward(const struct model *m, const struct attn_job *job, int n
                         const float *q, const float *d_o, float *dq,
                         const struct attn_scratch *a);
 
-/* Writes rows[n][width] as panels, positions first..first+n-1 of the panels. */
-void attention_panels(int width, const float *rows, int first, int n, float *panels);
+/* Floats of a sum over n: the numbers, in bf16 pairs of them. */
+int attention_steps(const struct model *m, int n);
 
-/* Keys of a run of rows: where their panels and rows start (value memory NULL in MLA). */
-struct attn_keys attention_keys(const struct model *m, const float *panels, const float *rows,
-                                const float *val_panels, const float *val_rows, int n);
+/* Of keys or values of n positions, width numbers each: their panels, and in bf16 the rows'
+ * pairs, with what is readable behind them. */
+size_t attention_panels_size(const struct model *m, int width, int n);
+size_t attention_rows_size(const struct model *m, int width, int n);
+
+/* All n rows [n][width] as panels. */
+void attention_pack_panels(const struct model *m, int width, const float *rows, int n,
+                           float *panels);
+/* And in bf16 as rows of pairs; `last` is the prefix's last row where its length is odd, else
+ * NULL. */
+void attention_pack_rows(const struct model *m, int width, const float *rows, int n,
+                         const float *last, float *pairs);
+
+/* Adds n rows behind the `first` that stand in memory laid out for decoding: keys as panels,
+ * or keys or values as rows (pairs in bf16) behind a prefix of `before` positions, of whose rows
+ * `prefix` is the start. */
+void attention_add_panels(const struct model *m, int width, const float *x, int first, int n,
+                          float *panels);
+void attention_add_rows(const struct model *m, int width, const float *x, int first, int n,
+                        int before, const float *prefix, float *rows);
 
 #endif

@@ -50,6 +50,8 @@ struct kernels {
     /* Rows of K floats to ceil(K / 2) pairs each, to nearest even; an odd end is padded
      * with 0. */
     void (*bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs);
+    /* The second number of each of n pairs becomes x[i], rounded; the first stays. */
+    void (*bf16_seconds)(const float *x, size_t n, float *pairs);
     /* Rows [first, last) of the source, n columns, in panels of `panel` columns that start
      * `stride` floats apart, a step a row of a panel; the last one's columns past n are left
      * alone. */

@@ -44,15 +44,12 @@ struct member {
     int n_jobs;
 };
 
-static int panels_len(int cap) { return (cap + PANEL - 1) / PANEL * PANEL; }
+/* Numbers of a cached row: values where they are not the keys', else keys. */
+static int row_width(const struct model *m) { return m->dv ? m->dv : m->dk; }
 
-/* Floats of a cached row: values where they are not the keys', else keys. */
-static size_t row_width(const struct model *m) { return (size_t)(m->dv ? m->dv : m->dk); }
-
-/* One layer's cache of a sequence: keys in panels, values in rows, and what matmul reads
- * behind them. */
+/* One layer's cache of a sequence: keys in panels, values in rows. */
 static size_t layer_floats(const struct model *m, int cap) {
-    return (size_t)panels_len(cap) * (size_t)m->dk + (size_t)cap * row_width(m) + PANEL;
+    return attention_panels_size(m, m->dk, cap) + attention_rows_size(m, row_width(m), cap);
 }
 
 static float *layer_panels(const struct session *s, const struct session_seq *q, int layer) {
@@ -60,7 +57,7 @@ static float *layer_panels(const struct session *s, const struct session_seq *q,
 }
 
 static float *layer_rows(const struct session *s, const struct session_seq *q, int layer) {
-    return layer_panels(s, q, layer) + (size_t)panels_len(q->cap) * (size_t)s->m->dk;
+    return layer_panels(s, q, layer) + attention_panels_size(s->m, s->m->dk, q->cap);
 }
 
 static void make_pool(struct session *s) {
@@ -158,12 +155,31 @@ static struct attn_keys keys_of(const struct session *s, const struct session_se
     return (struct attn_keys){panels, NULL, NULL, rows, n};
 }
 
+/* Rows [*from, *to) of a run that starts at row `start` and has n: which of them the member
+ * adds to the cached rows. In bf16 two of them may be a pair, which one member adds: that
+ * of the first. `at` is the position of the run's first. */
+static void whole_pairs(int start, int n, int at, int *from, int *to) {
+    if (*from > start && (at + *from - start) % 2 == 1) ++*from;
+    if (*to < start + n && (at + *to - start) % 2 == 1) ++*to;
+}
+
+static void append_values(struct session *s, const struct session_run *run, int layer, int start,
+                          const float *val, int from, int to) {
+    const struct model *m = s->m;
+    const struct session_seq *q = run->seq, *up = q->parent;
+    int before = up ? up->len : 0, width = row_width(m);
+    if (m->dtype == COMPUTE_BF16) whole_pairs(start, run->n, before + q->len, &from, &to);
+    if (from < to)
+        attention_add_rows(m, width, val + (size_t)from * (size_t)width, q->len + from - start,
+                           to - from, before, up ? layer_rows(s, up, layer) : NULL,
+                           layer_rows(s, q, layer));
+}
+
 /* Copies the keys of the member's rows into the caches and lists what attends to what. */
 static void append_keys(struct session *s, const struct session_run *run, int n_runs, int layer,
                         const struct acts *a, struct rows mine, struct member *me) {
-    size_t dk = (size_t)s->m->dk, width = row_width(s->m);
+    int dk = s->m->dk, row = 0;
     const float *val = s->m->dv ? a->val : a->key;
-    int row = 0;
     me->n_jobs = 0;
     for (int i = 0; i < n_runs; row += run[i++].n) {
         struct session_seq *q = run[i].seq;
@@ -171,9 +187,9 @@ static void append_keys(struct session *s, const struct session_run *run, int n_
         if (to > mine.row + mine.n) to = mine.row + mine.n;
         if (from >= to) continue;
         int at = q->len + from - row, n = to - from;
-        memcpy(layer_rows(s, q, layer) + (size_t)at * width, val + (size_t)from * width,
-               (size_t)n * width * sizeof *val);
-        attention_panels((int)dk, a->key + (size_t)from * dk, at, n, layer_panels(s, q, layer));
+        append_values(s, &run[i], layer, row, val, from, to);
+        attention_add_panels(s->m, dk, a->key + (size_t)from * (size_t)dk, at, n,
+                             layer_panels(s, q, layer));
         struct attn_job *j = &me->job[me->n_jobs++];
         *j = (struct attn_job){.n_rows = n, .first = at};
         j->own = keys_of(s, q, layer, q->len + run[i].n);
@@ -187,6 +203,7 @@ static void attend(struct session *s, const struct session_run *run, int n_runs,
     struct rows mine = shard_rows(shard);
     size_t H = (size_t)m->cfg.num_attention_heads, row = (size_t)mine.row;
     stage_enter(STAGE_ATTENTION);
+    if (m->dtype == COMPUTE_BF16) shard_sync(shard); /* a pair's second row may be another's */
     append_keys(s, run, n_runs, layer, a, mine, me);
     shard_sync(shard);
     attention_forward(m, me->job, me->n_jobs, a->qt + row * H * (size_t)m->key_dim,

@@ -90,6 +90,26 @@ SIMD_FN nf nf_select(ni mask, nf yes, nf no) {
     return (nf)((mask & (ni)yes) | (~mask & (ni)no));
 }
 
+/* a > b ? a : b, so b where either is NaN, and a < b ? a : b. */
+SIMD_FN nf nf_max(nf a, nf b) {
+#if defined(SIMD_PLAIN) || SIMD_W == 4
+    return nf_select(a > b, a, b);
+#elif SIMD_W == 16
+    return (nf)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    return (nf)_mm256_max_ps((__m256)a, (__m256)b);
+#endif
+}
+SIMD_FN nf nf_min(nf a, nf b) {
+#if defined(SIMD_PLAIN) || SIMD_W == 4
+    return nf_select(a < b, a, b);
+#elif SIMD_W == 16
+    return (nf)_mm512_min_ps((__m512)a, (__m512)b);
+#else
+    return (nf)_mm256_min_ps((__m256)a, (__m256)b);
+#endif
+}
+
 /* Lanes of one native vector in another order, by constant indices. */
 #if defined(__clang__)
 #define SIMD_ORDER(a, ...) __builtin_shufflevector(a, a, __VA_ARGS__)
@@ -201,7 +221,21 @@ SIMD_FN struct vf vf_sqrt(struct vf a) {
 }
 /* a > b ? a : b, lane by lane, so b where either is NaN. */
 SIMD_FN struct vf vf_max(struct vf a, struct vf b) {
-    SIMD_EACH(i) a.v[i] = nf_select(a.v[i] > b.v[i], a.v[i], b.v[i]);
+    SIMD_EACH(i) a.v[i] = nf_max(a.v[i], b.v[i]);
+    return a;
+}
+/* The first n lanes of a (0 < n <= 16), the others of b. */
+SIMD_FN struct vf vf_first(struct vf a, int n, struct vf b) {
+#if SIMD_W == 16 && !defined(SIMD_PLAIN)
+    a.v[0] = (nf)_mm512_mask_mov_ps((__m512)b.v[0], (__mmask16)(0xffffu >> (16 - n)),
+                                    (__m512)a.v[0]);
+#else
+    float t[16], u[16];
+    vf_store(t, a);
+    vf_store(u, b);
+    for (int i = n; i < 16; i++) t[i] = u[i];
+    a = vf_load(t);
+#endif
     return a;
 }
 
@@ -258,29 +292,45 @@ SIMD_FN nu nf_to_bf16(nf x) {
     return (nan & ((u >> 16) | 0x40u)) | (~nan & round);
 }
 
-/* The fixed tree: lanes 8 apart, then 4, 2, 1. */
+/* The fixed tree: lanes 8 apart, then 4, 2, 1; the lower half first. */
+#if SIMD_W >= 8 && !defined(SIMD_PLAIN)
+#if SIMD_W == 16
+#define SIMD_HALVES(a) _mm512_castps512_ps256((__m512)a.v[0]), \
+                       _mm512_extractf32x8_ps((__m512)a.v[0], 1)
+#else
+#define SIMD_HALVES(a) (__m256)a.v[0], (__m256)a.v[1]
+#endif
+#define SIMD_TREE(a, op)                                                            \
+    __m256 t8 = _mm256_##op##_ps(SIMD_HALVES(a));                                   \
+    __m128 t4 = _mm_##op##_ps(_mm256_castps256_ps128(t8), _mm256_extractf128_ps(t8, 1)); \
+    __m128 t2 = _mm_##op##_ps(t4, _mm_movehl_ps(t4, t4));                           \
+    return _mm_cvtss_f32(_mm_##op##_ss(t2, _mm_movehdup_ps(t2)))
+#endif
+
 SIMD_FN float vf_sum(struct vf a) {
-    float t[16];
-    vf_store(t, a);
-    for (int s = 8; s > 0; s /= 2)
-        for (int i = 0; i < s; i++) t[i] = t[i] + t[i + s];
-    return t[0];
+#if SIMD_W == 4 || defined(SIMD_PLAIN)
+    nf t = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
+    float even = t[0] + t[2], odd = t[1] + t[3];
+    return even + odd;
+#else
+    SIMD_TREE(a, add);
+#endif
 }
 SIMD_FN float vf_max_lane(struct vf a) {
-    float t[16];
-    vf_store(t, a);
-    for (int s = 8; s > 0; s /= 2)
-        for (int i = 0; i < s; i++) t[i] = t[i] > t[i + s] ? t[i] : t[i + s];
-    return t[0];
+#if SIMD_W == 4 || defined(SIMD_PLAIN)
+    nf t = nf_max(nf_max(a.v[0], a.v[2]), nf_max(a.v[1], a.v[3]));
+    float even = t[0] > t[2] ? t[0] : t[2], odd = t[1] > t[3] ? t[1] : t[3];
+    return even > odd ? even : odd;
+#else
+    SIMD_TREE(a, max);
+#endif
 }
 
 /* e^x: x = n ln2 + r with |r| <= ln2 / 2, a degree 6 polynomial in r (relative error below
  * 2.5e-7), scaled by 2^n. Below -87 it is 0, above 88 it is 2^127 (1 + ...), NaN stays NaN. */
 SIMD_FN nf nf_exp(nf x) {
     const nf lo = nf_set1(-87.0f), hi = nf_set1(88.0f);
-    ni tiny = x < lo;
-    nf t = nf_select(x > hi, hi, x);
-    t = nf_select(tiny, lo, t);
+    nf t = nf_max(lo, nf_min(hi, x));
     const nf magic = nf_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to integer */
     nf n = nf_fma(t, nf_set1(1.44269504f), magic);
     nu bits = (nu)n; /* wraps where n is NaN */
@@ -295,8 +345,14 @@ SIMD_FN nf nf_exp(nf x) {
     p = nf_fma(p, r, nf_set1(1.0f));
     p = nf_fma(p, r, nf_set1(1.0f));
     nf e = (nf)((nu)p + (bits << 23));
-    e = nf_select(tiny, nf_set1(0.0f), e);
+#if SIMD_W == 16 && !defined(SIMD_PLAIN)
+    __mmask16 number = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_ORD_Q);
+    e = (nf)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)x, (__m512)lo, _CMP_NLT_UQ), (__m512)e);
+    return (nf)_mm512_mask_mov_ps((__m512)x, number, (__m512)e);
+#else
+    e = nf_select(x < lo, nf_set1(0.0f), e);
     return nf_select(x == x, e, x);
+#endif
 }
 SIMD_FN struct vf vf_exp(struct vf x) {
     SIMD_EACH(i) x.v[i] = nf_exp(x.v[i]);

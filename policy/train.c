@@ -21,8 +21,8 @@ struct train_space {
     struct block_work work;
     void *work_mem;
     float *x_last, *dx[2]; /* [R][D] */
-    float *panels;         /* keys, then values, of all sequences of one layer */
-    size_t n_panels;
+    float *keys;           /* of all sequences of one layer, as attention wants them */
+    size_t n_keys;
     int *pos, *seq_of; /* [R] */
     int *pair;         /* [2 R] rows in pairs, -1 a row of zeros; bf16 only */
     int n_pairs;       /* its entries; in f32 rows */
@@ -148,7 +148,7 @@ void train_space_free(struct train_space *t) {
         mem_free(t->thread[i].pair);
     }
     void *owned[] = {t->acts,     t->acts_mem, t->work_mem, t->x_last, t->dx[0],  t->dx[1],
-                     t->panels,   t->pos,      t->aux,      t->head_row, t->xh,   t->xhn,
+                     t->keys,     t->pos,      t->aux,      t->head_row, t->xh,   t->xhn,
                      t->dxhn,     t->rstd_h,   t->tied,   t->logits,   t->shard,  t->thread, t->pair,
                      t->seq_of,   t->second,  t->head_ticket, t->touched, t->ahead.xn1,
                      t->ahead.xn2, t->ahead.ao, t->ahead.dout,
@@ -205,22 +205,28 @@ static void cut_shards(struct train_space *t, const struct batch *b) {
     }
 }
 
-/* Sequence i's positions in the panels, which start at 32-position steps. */
-static size_t panel_positions(const struct batch *b, int seq) {
-    return (size_t)(b->seq[seq].n + PANEL - 1) / PANEL * PANEL;
+/* Floats of a sequence's keys (or values) in t->keys: panels, in bf16 the rows too. */
+static size_t side_floats(const struct model *m, int width, int n) {
+    if (width == 0) return 0;
+    size_t rows = m->dtype == COMPUTE_BF16 ? attention_rows_size(m, width, n) : 0;
+    return attention_panels_size(m, width, n) + rows;
+}
+
+static size_t seq_floats(const struct model *m, int n) {
+    return side_floats(m, m->dk, n) + side_floats(m, m->dv, n);
 }
 
 static void reserve(struct train_space *t, const struct batch *b) {
-    size_t panels = 0;
+    size_t floats = 0;
     int keys = 1;
     for (int i = 0; i < b->n_seqs; i++) {
-        panels += panel_positions(b, i) * (size_t)(t->m->dk + t->m->dv);
+        floats += seq_floats(t->m, b->seq[i].n);
         if (b->seq[i].pos + b->seq[i].n > keys) keys = b->seq[i].pos + b->seq[i].n;
     }
-    if (panels > t->n_panels) {
-        mem_free(t->panels);
-        t->panels = mem_new(panels, sizeof(float));
-        t->n_panels = panels;
+    if (floats > t->n_keys) {
+        mem_free(t->keys);
+        t->keys = mem_new(floats, sizeof(float));
+        t->n_keys = floats;
     }
     for (int i = 0; i < t->n_threads; i++) {
         struct thread_state *th = &t->thread[i];
@@ -233,13 +239,39 @@ static void reserve(struct train_space *t, const struct batch *b) {
     }
 }
 
-/* A sequence's keys (and values) of one layer; `at` positions stand before it in the panels,
- * the values' behind all keys'. */
-static struct attn_keys seq_keys(const struct train_space *t, const struct acts *a,
-                                 const struct batch_seq *q, size_t at, size_t all) {
-    size_t dk = (size_t)t->m->dk, dv = (size_t)t->m->dv, row = (size_t)q->row;
-    return attention_keys(t->m, t->panels + at * dk, a->key + row * dk,
-                          t->panels + all * dk + at * dv, a->val + row * dv, q->n);
+/* Where a sequence's keys, or its values, of one layer stand. */
+struct key_memory {
+    const struct model *m;
+    int width, n;
+    float *panels, *pairs;
+    const float *rows; /* [n][width] in the layer's activations */
+};
+
+static struct key_memory memory_of(const struct train_space *t, const struct acts *a,
+                                   const struct batch_seq *q, size_t at, bool val) {
+    const struct model *m = t->m;
+    int width = val ? m->dv : m->dk;
+    float *panels = t->keys + at + (val ? side_floats(m, m->dk, q->n) : 0);
+    return (struct key_memory){m, width, q->n, panels,
+                               panels + attention_panels_size(m, width, q->n),
+                               (val ? a->val : a->key) + (size_t)q->row * (size_t)width};
+}
+
+static const float *rows_in(const struct key_memory *k) {
+    return k->m->dtype == COMPUTE_BF16 ? k->pairs : k->rows;
+}
+
+/* Behind the sequence `up`, or none. */
+static void fill(const struct key_memory *k, const struct key_memory *up, bool panels, bool rows) {
+    const float *last = NULL;
+    if (panels) attention_pack_panels(k->m, k->width, k->rows, k->n, k->panels);
+    if (!rows || k->m->dtype == COMPUTE_F32) return;
+    if (up && up->n % 2 == 1) last = up->rows + (size_t)(up->n - 1) * (size_t)k->width;
+    attention_pack_rows(k->m, k->width, k->rows, k->n, last, k->pairs);
+}
+
+static struct attn_keys keys_in(const struct key_memory *key, const struct key_memory *val) {
+    return (struct attn_keys){key->panels, rows_in(key), val->panels, rows_in(val), key->n};
 }
 
 static struct attn_grads seq_grads(const struct train_space *t, const struct batch_seq *q) {
@@ -248,33 +280,40 @@ static struct attn_grads seq_grads(const struct train_space *t, const struct bat
     return (struct attn_grads){key, dv ? t->work.dval + row * dv : key};
 }
 
-/* The thread's attention jobs on one layer's keys; fills the panels of its sequences. */
-static void layer_jobs(const struct pass *p, int layer, int me, bool backward) {
+/* One sequence's job; its keys stand at `at`, those of the sequence it follows at up_at. */
+static void add_job(const struct pass *p, struct attn_job *j, const struct acts *a,
+                    const struct batch_seq *q, size_t at, size_t up_at, bool backward) {
     struct train_space *t = p->t;
+    const struct batch_seq *up = q->parent < 0 ? NULL : &p->b->seq[q->parent];
+    bool mla = t->m->dv == 0;
+    struct key_memory key = memory_of(t, a, q, at, false), up_key, up_val;
+    struct key_memory val = mla ? key : memory_of(t, a, q, at, true);
+    *j = (struct attn_job){.n_rows = q->n};
+    if (up) {
+        up_key = memory_of(t, a, up, up_at, false);
+        up_val = mla ? up_key : memory_of(t, a, up, up_at, true);
+        j->prefix = keys_in(&up_key, &up_val);
+    }
+    fill(&key, up ? &up_key : NULL, true, mla || backward);
+    if (!mla) fill(&val, up ? &up_val : NULL, backward, true);
+    j->own = keys_in(&key, &val);
+    if (!backward) return;
+    j->down = seq_grads(t, q);
+    if (up) j->dprefix = seq_grads(t, up);
+}
+
+/* The thread's attention jobs on one layer's keys, which it makes ready. */
+static void layer_jobs(const struct pass *p, int layer, int me, bool backward) {
     const struct batch *b = p->b;
-    const struct shard *s = &t->shard[me];
-    const struct acts *a = &t->acts[layer];
-    struct thread_state *th = &t->thread[me];
-    size_t at = 0, parent_at = 0, all = 0;
-    for (int i = 0; i < b->n_seqs; i++) all += panel_positions(b, i);
+    const struct shard *s = &p->t->shard[me];
+    struct thread_state *th = &p->t->thread[me];
+    size_t at = 0, up_at = 0;
     th->n_jobs = 0;
-    for (int i = 0; i < b->n_seqs; at += panel_positions(b, i++)) {
+    for (int i = 0; i < b->n_seqs; at += seq_floats(p->t->m, b->seq[i++].n)) {
         const struct batch_seq *q = &b->seq[i];
-        if (q->parent < 0) parent_at = at;
+        if (q->parent < 0) up_at = at;
         if (q->row < s->row || q->row >= s->row + s->n || q->n == 0) continue;
-        struct attn_job *j = &th->job[th->n_jobs++];
-        *j = (struct attn_job){.n_rows = q->n, .own = seq_keys(t, a, q, at, all)};
-        attention_panels(t->m->dk, j->own.rows, 0, q->n, t->panels + at * (size_t)t->m->dk);
-        if (backward) {
-            j->down = seq_grads(t, q);
-            if (t->m->dv)
-                attention_panels(t->m->dv, j->own.val_rows, 0, q->n,
-                                 t->panels + all * (size_t)t->m->dk + at * (size_t)t->m->dv);
-        }
-        if (q->parent < 0) continue;
-        const struct batch_seq *up = &b->seq[q->parent];
-        j->prefix = seq_keys(t, a, up, parent_at, all);
-        if (backward) j->dprefix = seq_grads(t, up);
+        add_job(p, &th->job[th->n_jobs++], &p->t->acts[layer], q, at, up_at, backward);
     }
 }
 

@@ -21,6 +21,7 @@ void K(k_matmul)(int M, int N, int Kd, const float *a, size_t a_row, size_t a_co
 void K(k_matmul_bf16)(int M, int N, int n_pairs, const float *a, size_t a_row, size_t a_col,
                       struct panels b, float *c, size_t ldc, bool add);
 void K(k_bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs);
+void K(k_bf16_seconds)(const float *x, size_t n, float *pairs);
 void K(k_pack_rows)(const struct pack_source *s, int first, int last, int n, int panel,
                     float *dst, size_t stride);
 void K(k_pack_columns)(const float *x, size_t ld, bool bf16, int K, int N, float *dst);

@@ -22,19 +22,26 @@ SIMD_FN struct vf load_pair(const float *lo, const float *hi, int n) {
 }
 
 /* 16 pairs of one row. */
-SIMD_FN struct vf load_row_pairs(const float *x) {
+SIMD_FN struct vf row_pairs(struct vf lo, struct vf hi) {
     struct vf r;
 #if SIMD_BF16_DOT
-    r.v[0] = (nf)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x));
+    r.v[0] = (nf)_mm512_cvtne2ps_pbh((__m512)hi.v[0], (__m512)lo.v[0]);
 #else
     uint16_t t[32];
-    for (int j = 0; j < 32; j += SIMD_W) {
-        nh h = __builtin_convertvector(nf_to_bf16(nf_load(x + j)), nh);
-        memcpy(t + j, &h, sizeof h);
+    SIMD_EACH(i) {
+        nh l = __builtin_convertvector(nf_to_bf16(lo.v[i]), nh);
+        nh h = __builtin_convertvector(nf_to_bf16(hi.v[i]), nh);
+        memcpy(t + i * SIMD_W, &l, sizeof l);
+        memcpy(t + 16 + i * SIMD_W, &h, sizeof h);
     }
     memcpy(&r, t, sizeof r);
 #endif
     return r;
+}
+
+/* The same of the first n numbers, n > 0; the others are 0. */
+SIMD_FN struct vf load_row_pairs(const float *x, int n) {
+    return row_pairs(vf_load_n(x, n), n > 16 ? vf_load_n(x + 16, n - 16) : vf_zero());
 }
 
 static float scalar_pair(float lo, float hi) {
@@ -48,8 +55,17 @@ void K(k_bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs) {
         const float *xi = x + (size_t)i * ldx;
         float *out = pairs + (size_t)i * width;
         int j = 0;
-        for (; j + 32 <= K; j += 32) vf_store(out + j / 2, load_row_pairs(xi + j));
-        for (; j < K; j += 2) out[j / 2] = scalar_pair(xi[j], j + 1 < K ? xi[j + 1] : 0);
+        for (; j + 32 <= K; j += 32) vf_store(out + j / 2, load_row_pairs(xi + j, 32));
+        if (j < K) vf_store_n(out + j / 2, load_row_pairs(xi + j, K - j), (K - j + 1) / 2);
+    }
+}
+
+void K(k_bf16_seconds)(const float *x, size_t n, float *pairs) {
+    for (size_t j = 0; j < n; j += 16) {
+        int m = n - j < 16 ? (int)(n - j) : 16;
+        struct vf old = vf_load_n(pairs + j, m), now = load_pair(x + j, NULL, m);
+        SIMD_EACH(i) old.v[i] = (nf)(((nu)old.v[i] & 0xffffu) | (nu)now.v[i] << 16);
+        vf_store_n(pairs + j, old, m);
     }
 }
 
@@ -133,22 +149,17 @@ SIMD_FN void transpose16(struct vf *r) {
 
 /* Steps [0, steps) of 16 columns, the rows at x, into dst[steps][PANEL]. */
 static void columns16(const float *x, size_t ld, bool bf16, int K, float *dst) {
-    int steps = bf16 ? (K + 1) / 2 : K, width = bf16 ? 32 : 16, i = 0;
+    int width = bf16 ? 32 : 16;
     struct vf r[16];
-    for (; (i + 16) * (width / 16) <= K; i += 16) {
+    for (int i = 0; i < K; i += width, dst += 16 * PANEL) {
+        int n = K - i < width ? K - i : width, steps = bf16 ? (n + 1) / 2 : n;
         for (int c = 0; c < 16; c++) {
-            const float *at = x + (size_t)c * ld + (size_t)i * (size_t)(width / 16);
-            r[c] = bf16 ? load_row_pairs(at) : vf_load(at);
+            const float *at = x + (size_t)c * ld + i;
+            r[c] = bf16 ? load_row_pairs(at, n) : vf_load_n(at, n);
         }
         transpose16(r);
-        for (int k = 0; k < 16; k++) vf_store(dst + (size_t)(i + k) * PANEL, r[k]);
+        for (int k = 0; k < steps; k++) vf_store(dst + (size_t)k * PANEL, r[k]);
     }
-    for (; i < steps; i++)
-        for (int c = 0; c < 16; c++) {
-            const float *at = x + (size_t)c * ld + (size_t)i * (size_t)(width / 16);
-            dst[(size_t)i * PANEL + (size_t)c] =
-                bf16 ? scalar_pair(at[0], 2 * i + 1 < K ? at[1] : 0) : at[0];
-        }
 }
 
 static void column1(const float *x, bool bf16, int K, float *dst) {

@@ -174,22 +174,27 @@ void K(k_rope)(int n, int half, const float *cs, const float *sn, bool interleav
 }
 
 static float row_max(const float *x, int n) {
-    struct vf m = vf_set1(-__builtin_inff());
+    const struct vf least = vf_set1(-__builtin_inff());
+    struct vf m = least;
     int j = 0;
     for (; j + 16 <= n; j += 16) m = vf_max(vf_load(x + j), m);
-    float best = vf_max_lane(m);
-    for (; j < n; j++) best = x[j] > best ? x[j] : best;
-    return best;
+    if (j < n) m = vf_max(vf_first(vf_load_part(x + j, n - j), n - j, least), m);
+    return vf_max_lane(m);
 }
 
 /* e = exp((x - max) inv_t), returns the sum; the tail's dead lanes are not summed. */
 static float exp_sum(const float *x, int n, float max, float inv_t, float *e) {
     struct vf sum = vf_zero(), mv = vf_set1(max), tv = vf_set1(inv_t);
-    EACH_VEC(j, n) {
-        int m = n - j;
-        struct vf v = vf_exp(vf_mul(vf_sub(vf_load_n(x + j, m), mv), tv));
-        vf_store_n(e + j, v, m);
-        sum = vf_add(sum, m >= 16 ? v : vf_load_part(e + j, m));
+    int j = 0;
+    for (; j + 16 <= n; j += 16) {
+        struct vf v = vf_exp(vf_mul(vf_sub(vf_load(x + j), mv), tv));
+        vf_store(e + j, v);
+        sum = vf_add(sum, v);
+    }
+    if (j < n) {
+        struct vf v = vf_exp(vf_mul(vf_sub(vf_load_part(x + j, n - j), mv), tv));
+        vf_store_part(e + j, v, n - j);
+        sum = vf_add(sum, vf_first(v, n - j, vf_zero()));
     }
     return vf_sum(sum);
 }

@@ -12,6 +12,7 @@ const struct kernels K(kernels) = {
     .matmul = K(k_matmul),
     .matmul_bf16 = K(k_matmul_bf16),
     .bf16_rows = K(k_bf16_rows),
+    .bf16_seconds = K(k_bf16_seconds),
     .pack_rows = K(k_pack_rows),
     .pack_columns = K(k_pack_columns),
     .rmsnorm = K(k_rmsnorm),
