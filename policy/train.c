@@ -21,6 +21,7 @@ enum {
 struct strip {
     int seq, n_seqs;
     int first, last; /* its rows' places among the pairs, or in f32 the rows */
+    int64_t *load;   /* [L][E] tokens of the pass's forward by expert */
 };
 
 struct train_space {
@@ -138,6 +139,7 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
     for (int i = 0; i < t->strips_max; i++) {
         t->shard[i].part = PART_ALL;
         t->shard[i].expert_at = mem_new(L * (E + 1), sizeof(int));
+        t->strip[i].load = mem_new(L * E + 1, sizeof *t->strip[i].load);
     }
     t->thread = mem_new((size_t)n_threads, sizeof *t->thread);
     for (int i = 0; i < n_threads; i++) {
@@ -157,7 +159,10 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
 void train_space_free(struct train_space *t) {
     if (!t) return;
     for (int i = 0; i < t->m->cfg.num_hidden_layers; i++) mem_free(t->acts_mem[i]);
-    for (int i = 0; i < t->strips_max; i++) mem_free(t->shard[i].expert_at);
+    for (int i = 0; i < t->strips_max; i++) {
+        mem_free(t->shard[i].expert_at);
+        mem_free(t->strip[i].load);
+    }
     for (int i = 0; i < t->n_threads; i++) {
         scratch_clear(&t->thread[i].scratch);
         attn_scratch_clear(&t->thread[i].attn);
@@ -195,7 +200,8 @@ static void cut_strip(struct train_space *t, const struct batch *b, int me, int 
     s->scratch = &t->thread[me].scratch;
     s->row = b->seq[*seq].row;
     s->n = 0;
-    *p = (struct strip){.seq = *seq, .first = *place};
+    p->seq = *seq;
+    p->first = *place;
     while (*seq < end && (!small || s->n < STRIP)) {
         do {
             int n = b->seq[(*seq)++].n;
@@ -366,6 +372,19 @@ static void forward_layer(const struct pass *p, int l, int me, int strip, struct
     block_ffn(m, l, a, w, s, out);
 }
 
+/* How many tokens a layer's experts get of the strip. */
+static void count_load(const struct pass *p, int l, int strip) {
+    struct train_space *t = p->t;
+    const struct policy_config *c = &t->m->cfg;
+    const struct shard *s = &t->shard[strip];
+    int T = c->num_experts_per_tok;
+    int64_t *load = t->strip[strip].load + (size_t)l * (size_t)c->n_routed_experts;
+    memset(load, 0, (size_t)c->n_routed_experts * sizeof *load);
+    for (int i = s->row; i < s->row + s->n; i++)
+        for (int k = 0; k < T; k++)
+            load[t->acts[l].expert[i * T + k]] += p->b->copies ? p->b->copies[i] : 1;
+}
+
 static void forward_strip(const struct pass *p, int me, int strip) {
     struct train_space *t = p->t;
     const struct shard *s = &t->shard[strip];
@@ -374,8 +393,10 @@ static void forward_strip(const struct pass *p, int me, int strip) {
     for (int i = s->row; i < s->row + s->n; i++)
         memcpy(t->acts[0].x + (size_t)i * D, t->m->embed + (size_t)p->b->id[i] * D,
                D * sizeof(float));
-    for (int l = 0; l < t->m->cfg.num_hidden_layers; l++)
+    for (int l = 0; l < t->m->cfg.num_hidden_layers; l++) {
         forward_layer(p, l, me, strip, &t->work, layer_out(t, l));
+        if (t->m->layer[l].moe) count_load(p, l, strip);
+    }
 }
 
 /* The balance loss of DeepSeek-V3 (eq. 17-20): alpha sum_i f_i P_i, for every sequence of
@@ -673,14 +694,11 @@ static void run_thread(const struct pass *p, int me) {
     if (p->grad) backward_all(p, me);
 }
 
-static void count_load(struct train_space *t) {
+static void add_loads(struct train_space *t) {
     const struct policy_config *c = &t->m->cfg;
-    int E = c->n_routed_experts;
-    for (int l = c->first_k_dense_replace; l < c->num_hidden_layers; l++)
-        for (int i = 0; i < t->n_strips; i++) {
-            const int *at = t->shard[i].expert_at + l * (E + 1);
-            for (int e = 0; e < E; e++) t->load[l * E + e] += at[e + 1] - at[e];
-        }
+    int E = c->n_routed_experts, first = c->first_k_dense_replace * E;
+    for (int s = 0; s < t->n_strips; s++)
+        for (int i = first; i < c->num_hidden_layers * E; i++) t->load[i] += t->strip[s].load[i];
 }
 
 /* Notes where the rows of a sequence stand, which have targets, and what makes a pair. */
@@ -725,7 +743,7 @@ static void run(struct pass *p) {
         stage_enter(STAGE_IDLE);
     }
     stage_enter(STAGE_OTHER);
-    count_load(t);
+    add_loads(t);
 }
 
 void train_pass(struct train_space *t, const struct batch *b, const struct sampler *s,

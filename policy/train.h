@@ -26,6 +26,7 @@ struct batch {
     int n_seqs, n_rows;
     const int *id;     /* [n_rows] */
     const int *target; /* [n_rows] the token that follows; -1: nothing to learn here */
+    const int *copies; /* [n_rows] tokens that a row stands for in the experts' load; NULL: 1 */
 };
 
 /* One target as the loss sees it; returns dLoss/dlogp, and may keep the values by row.

@@ -1,7 +1,9 @@
 /* rl/update.h: recorded episodes (or teacher's traces) to one gradient, in micro-batches.
  *
  * Rows are cut into passes at group borders by a token budget; the gradient does not depend
- * on the cut (train.h), and every divisor is over the whole step.
+ * on the cut (train.h), and every divisor is over the whole step. Completions of one prompt
+ * that say the same, token by token, are the same rows: they are passed once, with the sum of
+ * their gradients by log-probability.
  */
 #ifndef RL_UPDATE_H
 #define RL_UPDATE_H
@@ -31,7 +33,8 @@ struct update_config {
     struct sampler sampler; /* log-probabilities are under it */
     int max_completion_length;
     double router_aux_loss_coef; /* a shared prompt counts as a sequence of its own */
-    bool share_prompts; /* neighbours with the same prompt share its rows */
+    bool share_prompts; /* neighbours with the same prompt share its rows, and those that say the
+                           same are passed once (not where the balance loss counts sequences) */
 };
 
 struct update_stats {

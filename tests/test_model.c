@@ -60,7 +60,7 @@ static void golden_load(struct fixture *f, const char *name) {
         f->target[i] = i % T == T - 1 ? -1 : (int)raw[i + 1];
     }
     for (int i = 0; i < n; i++) f->seq[i] = (struct batch_seq){-1, i * T, T, 0};
-    f->b = (struct batch){f->seq, n, n * T, f->id, f->target};
+    f->b = (struct batch){f->seq, n, n * T, f->id, f->target, NULL};
     mem_free(raw);
 }
 
@@ -219,7 +219,7 @@ static void family_fixture(struct fixture *f, enum policy_arch arch, const char 
             }
         }
     }
-    f->b = (struct batch){f->seq, n, row, f->id, f->target};
+    f->b = (struct batch){f->seq, n, row, f->id, f->target, NULL};
 }
 
 struct outcome {
@@ -338,7 +338,7 @@ static void check_cut_into_passes_does_not_show(enum policy_arch arch) {
             seq[i].row -= row;
             if (seq[i].parent >= 0) seq[i].parent -= half * 4;
         }
-        struct batch b = {seq, 4, n, f.id + row, f.target + row};
+        struct batch b = {seq, 4, n, f.id + row, f.target + row, NULL};
         train_pass(t, &b, &plain_sampler, mean_loss, &loss, 0, cut);
     }
     assert_memory_equal(cut, whole, f.w.n_data * sizeof *cut);

@@ -250,6 +250,20 @@ static void make_off_policy(struct step *s, bool masked) {
     }
 }
 
+/* Sequences 1 and 3 say what 0 says, 10 what 9 says: the same rows, with advantages (and one
+ * with a mask) of their own. */
+static void make_twins(struct step *s) {
+    static const int twin[][2] = {{1, 0}, {3, 0}, {10, 9}};
+    for (int i = 0; i < 3; i++) {
+        struct update_seq *a = &s->seq[twin[i][0]], *of = &s->seq[twin[i][1]];
+        a->id = of->id;
+        a->n = of->n;
+        a->old_logp = of->old_logp;
+        a->ref_logp = of->ref_logp;
+    }
+    s->seq[3].masked = true;
+}
+
 static const struct sampler plain_sampler = {1, 0, 1, 0};
 
 static struct update_stats measure(struct step *s, int max_tokens, int n_threads,
@@ -449,12 +463,13 @@ static double distance(const float *a, const float *b, size_t n) {
 
 /* Passes as long as the longest family, longer ones, and all in one: the same gradient
  * and the same numbers. */
-static void check_cuts(enum policy_shape shape, enum loss_type type) {
+static void check_cuts_of(enum policy_shape shape, enum loss_type type, bool twins) {
     struct step s;
     step_init(&s, shape, plain_sampler);
     make_off_policy(&s, true);
     s.cfg.loss = (struct loss_config){type, 0.2, 0.28, 0.1, 0};
-    s.cfg.router_aux_loss_coef = 0.01;
+    s.cfg.router_aux_loss_coef = twins ? 0 : 0.01;
+    if (twins) make_twins(&s);
     size_t n = s.policy.w.n_data;
     float *whole = mem_new(n, sizeof *whole), *cut = mem_new(n, sizeof *cut);
     int family = 0;
@@ -476,6 +491,11 @@ static void check_cuts(enum policy_shape shape, enum loss_type type) {
     mem_free(whole);
     mem_free(cut);
     step_clear(&s);
+}
+
+static void check_cuts(enum policy_shape shape, enum loss_type type) {
+    check_cuts_of(shape, type, false);
+    check_cuts_of(shape, type, true);
 }
 
 static void test_cut_into_passes_does_not_show(void **state) {
@@ -515,6 +535,63 @@ static void test_shared_prompts_agree_with_whole_sequences(void **state) {
         mem_free(grad[0]);
         mem_free(grad[1]);
         step_clear(&s);
+    }
+}
+
+/* Two gradients, the second from passes too short for rows that are said twice. */
+static void check_twins(enum policy_shape shape, enum loss_type type, bool sft) {
+    struct step s;
+    struct update_stats st[2];
+    float logp[N_SEQS][MAX_LEN];
+    int64_t load[2];
+    step_init(&s, shape, plain_sampler);
+    make_off_policy(&s, false);
+    make_twins(&s);
+    s.cfg.sft = sft;
+    s.cfg.loss = (struct loss_config){type, 0.2, 0.28, 0.1, 0};
+    int rows = s.prompt[0].n - 1 + s.seq[0].n + s.seq[2].n, longest = 6 - 1 + 3 * MAX_LEN;
+    const struct policy_config *c = &s.policy.w.cfg;
+    int moe_layers = c->num_hidden_layers - c->first_k_dense_replace;
+    size_t n = s.policy.w.n_data;
+    float *grad[2];
+    for (int share = 0; share < 2; share++) {
+        struct update *u = update_new(&s.policy.m, longest, 2);
+        s.cfg.share_prompts = share;
+        grad[share] = mem_new(n, sizeof *grad[share]);
+        memset(s.logp, 0, sizeof s.logp);
+        update_gradient(u, &s.cfg, s.seq, N_SEQS, s.logps, grad[share], &st[share]);
+        if (share) assert_memory_equal(logp, s.logp, sizeof logp);
+        memcpy(logp, s.logp, sizeof logp);
+        update_expert_load_reset(u);
+        update_gradient(u, &s.cfg, s.seq, 4, NULL, NULL, &(struct update_stats){0});
+        load[share] = 0;
+        for (int e = 0; e < c->num_hidden_layers * c->n_routed_experts; e++)
+            load[share] += update_expert_load(u)[e];
+        update_free(u);
+    }
+    /* the prompt's rows once, those of the completions as often as they were drawn */
+    assert_true(load[0] - load[1] ==
+                (int64_t)3 * (s.prompt[0].n - 1) * moe_layers * c->num_experts_per_tok);
+    assert_int_equal(st[0].n_tokens, st[1].n_tokens);
+    assert_true(fabs(st[0].loss - st[1].loss) < 1e-9 && fabs(st[0].kl - st[1].kl) < 1e-9);
+    assert_true(fabs(st[0].entropy - st[1].entropy) < 1e-9);
+    assert_true(st[0].clip_low == st[1].clip_low && st[0].clip_high == st[1].clip_high);
+    assert_true(distance(grad[0], grad[1], n) < (s.policy.m.dtype == COMPUTE_BF16 ? 1e-2 : 3e-6));
+    struct update *u = update_new(&s.policy.m, rows, 1); /* four completions of it would not fit */
+    assert_true(s.prompt[0].n - 1 + 3 * s.seq[0].n + s.seq[2].n > rows);
+    update_gradient(u, &s.cfg, s.seq, 4, NULL, NULL, &(struct update_stats){0});
+    update_free(u);
+    mem_free(grad[0]);
+    mem_free(grad[1]);
+    step_clear(&s);
+}
+
+static void test_completions_that_say_the_same_are_passed_once(void **state) {
+    (void)state;
+    for (int shape = 0; shape < N_POLICY_SHAPES; shape++) {
+        check_twins((enum policy_shape)shape, LOSS_GRPO, false);
+        check_twins((enum policy_shape)shape, LOSS_DAPO, false);
+        check_twins((enum policy_shape)shape, LOSS_DAPO, true);
     }
 }
 
@@ -780,6 +857,7 @@ int main(void) {
         cmocka_unit_test(test_groups_without_advantages_are_measured),
         cmocka_unit_test(test_cut_into_passes_does_not_show),
         cmocka_unit_test(test_shared_prompts_agree_with_whole_sequences),
+        cmocka_unit_test(test_completions_that_say_the_same_are_passed_once),
         cmocka_unit_test(test_expert_load_counts_every_row),
         cmocka_unit_test(test_adamw_agrees_with_torch),
         cmocka_unit_test(test_rates_agree_with_transformers),

@@ -86,7 +86,7 @@ static void train_timelines(const struct model *m, struct timelines *t, bool sha
         }
     }
     struct train_space *space = train_space_new(m, rows, n_threads);
-    struct batch b = {seq, n, rows, id, target};
+    struct batch b = {seq, n, rows, id, target, NULL};
     train_pass(space, &b, &sampler, record, logp, 0, NULL);
     for (int r = 0; r < rows; r++)
         if (target[r] >= 0) *at[r] = logp[r];
