@@ -11,18 +11,7 @@
 #include "policy/block_grad.h"
 #include "policy/stage.h"
 
-enum {
-    LOGITS_MAX = 32 << 20, /* floats of logits in flight; more rows go in chunks */
-    STRIP = 384,           /* rows of a small model that go through a layer together */
-};
-
-/* Some of a thread's families, which follow one another through a layer, so that what one product
- * writes is still in the core's cache when the next one reads it. */
-struct strip {
-    int seq, n_seqs;
-    int first, last; /* its rows' places among the pairs, or in f32 the rows */
-    int64_t *load;   /* [L][E] tokens of the pass's forward by expert */
-};
+enum { LOGITS_MAX = 32 << 20 }; /* floats of logits in flight; more rows go in chunks */
 
 struct train_space {
     const struct model *m;
@@ -46,9 +35,7 @@ struct train_space {
     bool *touched; /* [V] its rows that hold something */
     float *logits;
     int chunk; /* target rows whose logits are held at once */
-    struct shard *shard; /* [n_strips] rows of the strips, a thread's one after the other */
-    struct strip *strip; /* likewise */
-    int n_strips, strips_max;
+    struct shard *shard; /* [n_threads] */
     size_t *key_at; /* [R] where a sequence's keys stand */
     struct thread_state *thread;
     atomic_int *ticket, *head_ticket; /* [L], [chunks] */
@@ -64,8 +51,9 @@ struct thread_state {
     int n_jobs, jobs_cap;
     float *weight; /* [V] */
     int *pair;     /* [2 chunk]; bf16 only */
-    int strip, n_strips; /* its own */
-    int row, n;          /* their rows */
+    int seq, n_seqs;     /* its sequences */
+    int first, last;     /* its rows' places among the pairs, or in f32 the rows */
+    int64_t *load;       /* [L][E] tokens of the pass's forward by expert */
 };
 
 /* One pass as all threads see it. */
@@ -132,15 +120,8 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
         t->tied = mem_new(V * (size_t)c->hidden_size, sizeof(float));
         t->touched = mem_new(V, sizeof *t->touched);
     }
-    t->strips_max = n_threads + (model_is_large(m) ? 0 : max_rows / STRIP);
-    t->shard = mem_new((size_t)t->strips_max, sizeof *t->shard);
-    t->strip = mem_new((size_t)t->strips_max, sizeof *t->strip);
+    t->shard = mem_new((size_t)n_threads, sizeof *t->shard);
     t->key_at = mem_new(R, sizeof *t->key_at);
-    for (int i = 0; i < t->strips_max; i++) {
-        t->shard[i].part = PART_ALL;
-        t->shard[i].expert_at = mem_new(L * (E + 1), sizeof(int));
-        t->strip[i].load = mem_new(L * E + 1, sizeof *t->strip[i].load);
-    }
     t->thread = mem_new((size_t)n_threads, sizeof *t->thread);
     for (int i = 0; i < n_threads; i++) {
         struct thread_state *th = &t->thread[i];
@@ -148,6 +129,9 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
         grad_list_init(&th->grads, m, max_rows);
         th->weight = mem_new(V, sizeof(float));
         if (t->pair) th->pair = mem_new(2 * (size_t)t->chunk, sizeof *th->pair);
+        th->load = mem_new(L * E + 1, sizeof *th->load);
+        t->shard[i] = (struct shard){.part = PART_ALL, .scratch = &th->scratch};
+        t->shard[i].expert_at = mem_new(L * (E + 1), sizeof(int));
     }
     t->ticket = mem_new(L + 1, sizeof *t->ticket);
     t->chunks_max = max_rows / (t->chunk > 1 ? t->chunk - 1 : 1) + 2;
@@ -159,11 +143,9 @@ struct train_space *train_space_new(const struct model *m, int max_rows, int n_t
 void train_space_free(struct train_space *t) {
     if (!t) return;
     for (int i = 0; i < t->m->cfg.num_hidden_layers; i++) mem_free(t->acts_mem[i]);
-    for (int i = 0; i < t->strips_max; i++) {
-        mem_free(t->shard[i].expert_at);
-        mem_free(t->strip[i].load);
-    }
     for (int i = 0; i < t->n_threads; i++) {
+        mem_free(t->shard[i].expert_at);
+        mem_free(t->thread[i].load);
         scratch_clear(&t->thread[i].scratch);
         attn_scratch_clear(&t->thread[i].attn);
         grad_list_clear(&t->thread[i].grads);
@@ -176,7 +158,7 @@ void train_space_free(struct train_space *t) {
                      t->dxhn,     t->rstd_h,   t->tied,   t->logits,   t->shard,  t->thread, t->pair,
                      t->seq_of,   t->second,  t->head_ticket, t->touched, t->ahead.xn1,
                      t->ahead.xn2, t->ahead.ao, t->ahead.dout,
-                     t->ticket,   t->load,    t->strip,  t->key_at};
+                     t->ticket,   t->load,    t->key_at};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) mem_free(owned[i]);
     mem_free(t);
 }
@@ -191,38 +173,17 @@ static double seq_cost(const struct model *m, const struct batch *b, int seq) {
     return q->n * ((double)model_active_params(m) + per_key * keys);
 }
 
-/* A strip more for the thread: families from *seq on, at most up to `end`. */
-static void cut_strip(struct train_space *t, const struct batch *b, int me, int *seq, int end,
-                      int *place) {
-    struct shard *s = &t->shard[t->n_strips];
-    struct strip *p = &t->strip[t->n_strips++];
-    bool small = !model_is_large(t->m);
-    s->scratch = &t->thread[me].scratch;
-    s->row = b->seq[*seq].row;
-    s->n = 0;
-    p->seq = *seq;
-    p->first = *place;
-    while (*seq < end && (!small || s->n < STRIP)) {
-        do {
-            int n = b->seq[(*seq)++].n;
-            s->n += n;
-            *place += t->pair ? (n + 1) / 2 * 2 : n; /* a sequence begins with a pair */
-        } while (*seq < end && !is_family_start(b, *seq));
-    }
-    p->n_seqs = *seq - p->seq;
-    p->last = *place;
-}
-
 /* Cuts the batch into one run of whole families a thread, equal in cost as far as that
- * goes, and these into strips. The cut moves work, never bits. */
+ * goes. The cut moves work, never bits. */
 static void cut_shards(struct train_space *t, const struct batch *b) {
     double all = 0, done = 0;
     for (int i = 0; i < b->n_seqs; i++) all += seq_cost(t->m, b, i);
     int seq = 0, place = 0;
-    t->n_strips = 0;
     for (int i = 0; i < t->n_threads; i++) {
         struct thread_state *th = &t->thread[i];
-        int first = seq;
+        struct shard *s = &t->shard[i];
+        th->seq = seq;
+        th->first = place;
         double until = all * (i + 1) / t->n_threads;
         while (seq < b->n_seqs && (i == t->n_threads - 1 || done < until)) {
             double family = 0;
@@ -233,11 +194,12 @@ static void cut_shards(struct train_space *t, const struct batch *b) {
             done += family;
             seq = next;
         }
-        th->row = first < b->n_seqs ? b->seq[first].row : b->n_rows;
-        th->n = (seq < b->n_seqs ? b->seq[seq].row : b->n_rows) - th->row;
-        th->strip = t->n_strips;
-        while (first < seq) cut_strip(t, b, i, &first, seq, &place);
-        th->n_strips = t->n_strips - th->strip;
+        th->n_seqs = seq - th->seq;
+        s->row = th->n_seqs > 0 ? b->seq[th->seq].row : b->n_rows;
+        s->n = (seq < b->n_seqs ? b->seq[seq].row : b->n_rows) - s->row;
+        for (int q = th->seq; q < seq; q++) /* a sequence begins with a pair */
+            place += t->pair ? (b->seq[q].n + 1) / 2 * 2 : b->seq[q].n;
+        th->last = place;
     }
 }
 
@@ -339,12 +301,11 @@ static void add_job(const struct pass *p, struct attn_job *j, const struct acts 
     if (child) j->dprefix = seq_grads(t, &p->b->seq[q->parent]);
 }
 
-/* The strip's attention jobs on one layer's keys, which it makes ready. */
-static void layer_jobs(const struct pass *p, int layer, int me, int strip, bool backward) {
-    const struct strip *s = &p->t->strip[strip];
+/* The thread's attention jobs on one layer's keys, which it makes ready. */
+static void layer_jobs(const struct pass *p, int layer, int me, bool backward) {
     struct thread_state *th = &p->t->thread[me];
     th->n_jobs = 0;
-    for (int i = s->seq; i < s->seq + s->n_seqs; i++)
+    for (int i = th->seq; i < th->seq + th->n_seqs; i++)
         if (p->b->seq[i].n > 0)
             add_job(p, &th->job[th->n_jobs++], &p->t->acts[layer], i, backward);
 }
@@ -353,17 +314,17 @@ static float *layer_out(struct train_space *t, int layer) {
     return layer + 1 < t->m->cfg.num_hidden_layers ? t->acts[layer + 1].x : t->x_last;
 }
 
-/* One layer over a strip's rows, into out[R][D]. */
-static void forward_layer(const struct pass *p, int l, int me, int strip, struct block_work *w,
+/* One layer over the thread's rows, into out[R][D]. */
+static void forward_layer(const struct pass *p, int l, int me, struct block_work *w,
                           float *out) {
     struct train_space *t = p->t;
     const struct model *m = t->m;
-    const struct shard *s = &t->shard[strip];
+    const struct shard *s = &t->shard[me];
     struct acts *a = &t->acts[l];
     size_t row = (size_t)s->row, H = (size_t)m->cfg.num_attention_heads;
     block_project(m, l, a, w, s, t->pos);
     stage_enter(STAGE_ATTENTION);
-    layer_jobs(p, l, me, strip, false);
+    layer_jobs(p, l, me, false);
     attention_forward(m, t->thread[me].job, t->thread[me].n_jobs,
                       a->qt + row * H * (size_t)m->key_dim, a->o + row * H * (size_t)m->val_dim,
                       &t->thread[me].attn);
@@ -372,40 +333,40 @@ static void forward_layer(const struct pass *p, int l, int me, int strip, struct
     block_ffn(m, l, a, w, s, out);
 }
 
-/* How many tokens a layer's experts get of the strip. */
-static void count_load(const struct pass *p, int l, int strip) {
+/* How many tokens a layer's experts get of the thread's rows. */
+static void count_load(const struct pass *p, int l, int me) {
     struct train_space *t = p->t;
     const struct policy_config *c = &t->m->cfg;
-    const struct shard *s = &t->shard[strip];
+    const struct shard *s = &t->shard[me];
     int T = c->num_experts_per_tok;
-    int64_t *load = t->strip[strip].load + (size_t)l * (size_t)c->n_routed_experts;
+    int64_t *load = t->thread[me].load + (size_t)l * (size_t)c->n_routed_experts;
     memset(load, 0, (size_t)c->n_routed_experts * sizeof *load);
     for (int i = s->row; i < s->row + s->n; i++)
         for (int k = 0; k < T; k++)
             load[t->acts[l].expert[i * T + k]] += p->b->copies ? p->b->copies[i] : 1;
 }
 
-static void forward_strip(const struct pass *p, int me, int strip) {
+static void forward_shard(const struct pass *p, int me) {
     struct train_space *t = p->t;
-    const struct shard *s = &t->shard[strip];
+    const struct shard *s = &t->shard[me];
     size_t D = (size_t)t->m->cfg.hidden_size;
     stage_enter(STAGE_OTHER);
     for (int i = s->row; i < s->row + s->n; i++)
         memcpy(t->acts[0].x + (size_t)i * D, t->m->embed + (size_t)p->b->id[i] * D,
                D * sizeof(float));
     for (int l = 0; l < t->m->cfg.num_hidden_layers; l++) {
-        forward_layer(p, l, me, strip, &t->work, layer_out(t, l));
-        if (t->m->layer[l].moe) count_load(p, l, strip);
+        forward_layer(p, l, me, &t->work, layer_out(t, l));
+        if (t->m->layer[l].moe) count_load(p, l, me);
     }
 }
 
 /* The balance loss of DeepSeek-V3 (eq. 17-20): alpha sum_i f_i P_i, for every sequence of
- * the strip; writes its gradient by score. f counts the top experts by score alone. */
-static void aux_gradient(const struct pass *p, int layer, int strip) {
+ * the thread; writes its gradient by score. f counts the top experts by score alone. */
+static void aux_gradient(const struct pass *p, int layer, int me) {
     struct train_space *t = p->t;
     int E = t->m->cfg.n_routed_experts, T = t->m->cfg.num_experts_per_tok;
     const float *score = t->acts[layer].score;
-    const struct strip *of = &t->strip[strip];
+    const struct thread_state *of = &t->thread[me];
     for (int q = of->seq; q < of->seq + of->n_seqs; q++) {
         const struct batch_seq *seq = &p->b->seq[q];
         float f[1024] = {0}, unit = (float)E / (float)T / (float)seq->n;
@@ -444,65 +405,52 @@ static void run_tiles(struct train_space *t, int me, const struct grad_job *job,
     }
 }
 
-static void attention_pass_back(const struct pass *p, int l, int me, int strip) {
+static void attention_pass_back(const struct pass *p, int l, int me) {
     struct train_space *t = p->t;
     const struct model *m = t->m;
-    const struct shard *s = &t->shard[strip];
+    const struct shard *s = &t->shard[me];
     struct block_work *w = &t->work;
     size_t row = (size_t)s->row, n = (size_t)s->n, H = (size_t)m->cfg.num_attention_heads;
     size_t dk = (size_t)m->dk, dv = (size_t)m->dv, qw = H * (size_t)m->key_dim;
     memset(w->dkey + row * dk, 0, n * dk * sizeof(float));
     if (dv) memset(w->dval + row * dv, 0, n * dv * sizeof(float));
-    layer_jobs(p, l, me, strip, true);
+    layer_jobs(p, l, me, true);
     attention_backward(m, t->thread[me].job, t->thread[me].n_jobs, t->acts[l].qt + row * qw,
                        w->d_o + row * H * (size_t)m->val_dim, w->dqt + row * qw,
                        &t->thread[me].attn);
 }
 
-/* A strip's rows back through a layer, and its part of what the weights' gradients want packed. */
-static void backward_strip(const struct pass *p, int l, int me, int strip, const float *dout,
-                           float *dx) {
+static void backward_layer(const struct pass *p, int l, int me, const float *dout, float *dx) {
     struct train_space *t = p->t;
     const struct model *m = t->m;
-    const struct shard *s = &t->shard[strip];
+    const struct shard *s = &t->shard[me];
     struct acts *a = &t->acts[l];
     struct block_work *w = &t->work;
     bool aux = p->aux_scale > 0 && m->layer[l].moe;
     if (m->options.recompute) { /* all threads are at this layer: h as the backward has it */
         struct block_work again = *w;
         again.h_width = m->layer[l].dense.width;
-        forward_layer(p, l, me, strip, &again, dx);
+        forward_layer(p, l, me, &again, dx);
     }
     stage_enter(STAGE_ROUTING);
-    if (aux) aux_gradient(p, l, strip);
+    if (aux) aux_gradient(p, l, me);
     block_ffn_backward(m, l, a, w, s, dout, aux ? t->aux : NULL);
     block_attn_out_backward(m, l, w, s);
     stage_enter(STAGE_ATTENTION);
-    attention_pass_back(p, l, me, strip);
+    attention_pass_back(p, l, me);
     stage_enter(STAGE_NORM);
     block_project_backward(m, l, a, w, s, t->pos, dx);
-    block_grad_pack(&t->thread[me].grads, m, l, a, w, dout, t->strip[strip].first,
-                    t->strip[strip].last);
-}
-
-static void backward_layer(const struct pass *p, int l, int me, const float *dout, float *dx) {
-    struct train_space *t = p->t;
-    const struct model *m = t->m;
-    const struct thread_state *th = &t->thread[me];
-    struct acts *a = &t->acts[l];
-    struct block_work *w = &t->work;
     struct grad_list *g = &t->thread[me].grads;
     g->grad = p->grad;
     g->dense = t->pair;
     g->n_dense = t->n_pairs;
     g->n_rows = p->b->n_rows;
     g->ahead = t->ahead;
-    for (int i = th->strip; i < th->strip + th->n_strips; i++)
-        backward_strip(p, l, me, i, dout, dx);
+    block_grad_pack(g, m, l, a, w, dout, t->thread[me].first, t->thread[me].last);
     stage_enter(STAGE_IDLE);
 #pragma omp barrier
     stage_enter(STAGE_MATMUL);
-    block_grad_jobs(g, m, l, a, w, t->shard, t->n_strips, t->seq_of, dout);
+    block_grad_jobs(g, m, l, a, w, t->shard, t->n_threads, t->seq_of, dout);
     run_tiles(t, me, g->job, g->n_jobs, &t->ticket[l]);
     stage_enter(STAGE_NORM);
     block_grad_norms(m, l, a, w, p->b->n_rows, me, t->n_threads, p->grad);
@@ -620,7 +568,7 @@ static void head_pass(const struct pass *p, int me) {
 static void head_backward(const struct pass *p, int me, float *dx) {
     struct train_space *t = p->t;
     const struct model *m = t->m;
-    const struct thread_state *s = &t->thread[me];
+    const struct shard *s = &t->shard[me];
     size_t D = (size_t)m->cfg.hidden_size;
     memset(dx + (size_t)s->row * D, 0, (size_t)s->n * D * sizeof(float));
     for (int c = 0; c < p->n_targets; c++) {
@@ -675,18 +623,18 @@ static void backward_all(const struct pass *p, int me) {
 
 static void run_thread(const struct pass *p, int me) {
     struct train_space *t = p->t;
-    const struct thread_state *s = &t->thread[me];
-    for (int i = s->strip; i < s->strip + s->n_strips; i++) forward_strip(p, me, i);
+    forward_shard(p, me);
     stage_enter(STAGE_IDLE);
 #pragma omp barrier
     if (p->out_logits) {
         const struct model *m = t->m;
+        const struct shard *s = &t->shard[me];
         size_t D = (size_t)m->cfg.hidden_size, V = (size_t)m->cfg.vocab_size;
         size_t row = (size_t)s->row;
         m->k->rmsnorm(s->n, (int)D, t->x_last + row * D, D, m->final_norm.w, m->final_norm.eps,
                       t->xhn + row * D, D, NULL);
         linear_forward(m->k, &m->head, s->n, t->xhn + row * D, D, p->out_logits + row * V, V,
-                       false, PART_ALL, &t->thread[me].scratch);
+                       false, PART_ALL, s->scratch);
         return;
     }
     head_pass(p, me);
@@ -697,8 +645,8 @@ static void run_thread(const struct pass *p, int me) {
 static void add_loads(struct train_space *t) {
     const struct policy_config *c = &t->m->cfg;
     int E = c->n_routed_experts, first = c->first_k_dense_replace * E;
-    for (int s = 0; s < t->n_strips; s++)
-        for (int i = first; i < c->num_hidden_layers * E; i++) t->load[i] += t->strip[s].load[i];
+    for (int n = 0; n < t->n_threads; n++)
+        for (int i = first; i < c->num_hidden_layers * E; i++) t->load[i] += t->thread[n].load[i];
 }
 
 /* Notes where the rows of a sequence stand, which have targets, and what makes a pair. */
