@@ -195,7 +195,7 @@ static void cut_shards(struct train_space *t, const struct batch *b) {
             seq = next;
         }
         th->n_seqs = seq - th->seq;
-        s->row = th->n_seqs > 0 ? b->seq[th->seq].row : b->n_rows;
+        s->row = th->seq < b->n_seqs ? b->seq[th->seq].row : b->n_rows;
         s->n = (seq < b->n_seqs ? b->seq[seq].row : b->n_rows) - s->row;
         for (int q = th->seq; q < seq; q++) /* a sequence begins with a pair */
             place += t->pair ? (b->seq[q].n + 1) / 2 * 2 : b->seq[q].n;

@@ -21,7 +21,8 @@ static struct policy_config grouped(int vocab_size, int max_pos) {
 
 static struct policy_config config_of(enum policy_shape shape, int vocab_size,
                                       int max_pos) {
-    if (shape == POLICY_GROUPED || shape == POLICY_GROUPED_BF16 || shape == POLICY_GROUPED_LARGE)
+    if (shape == POLICY_GROUPED || shape == POLICY_GROUPED_BF16 ||
+        shape == POLICY_GROUPED_LARGE || shape == POLICY_GROUPED_LARGE_BF16)
         return grouped(vocab_size, max_pos);
     struct policy_config c = policy_config_default();
     c.vocab_size = vocab_size;
@@ -61,7 +62,7 @@ void policy_fixture_init(struct policy_fixture *f, enum policy_shape shape,
         for (int j = 0; j < t->cols && t->n_dims == 1; j++)
             p[j] += (float)(rng_uniform(&key, (uint32_t)j) * 0.4 - 0.2);
     }
-    bool bf16 = shape == POLICY_BF16 || shape == POLICY_GROUPED_BF16;
+    bool bf16 = shape == POLICY_BF16 || shape == POLICY_GROUPED_BF16 || shape >= POLICY_LARGE_BF16;
     model_init_as(&f->m, &f->w, k,
                   (struct model_options){.max_pos = max_pos, .trains = true, .decodes = true,
                                          .dtype = bf16 ? COMPUTE_BF16 : COMPUTE_F32,

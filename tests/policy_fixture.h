@@ -18,6 +18,8 @@ enum policy_shape {
     POLICY_GROUPED_BF16,
     POLICY_LARGE,   /* plain, walked as a large model is: unpacked training, teams */
     POLICY_GROUPED_LARGE,
+    POLICY_LARGE_BF16,
+    POLICY_GROUPED_LARGE_BF16,
     N_POLICY_SHAPES
 };
 
