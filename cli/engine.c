@@ -1,6 +1,7 @@
 /* cli/engine.c: see engine.h. */
 #include "cli/engine.h"
 
+#include <limits.h>
 #include <errno.h>
 #include <omp.h>
 #include <pthread.h>
@@ -143,5 +144,6 @@ int engine_default_completion(const struct engine *e) {
 struct rollout *engine_rollout(const struct engine *e, int max_prompt, int max_completion,
                                long n) {
     return rollout_new(&e->m, e->tok, max_prompt, max_completion,
-                       n < ENGINE_MAX_BATCH ? (int)n : ENGINE_MAX_BATCH, e->n_threads);
+                       n < ENGINE_MAX_BATCH ? (int)n : ENGINE_MAX_BATCH,
+                       n < INT_MAX ? (int)n : INT_MAX, e->n_threads);
 }

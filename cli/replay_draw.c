@@ -116,10 +116,10 @@ static int draw(struct replay *p, const struct experiment_stage *s, const struct
         return err_set(err, EX_DATAERR, "%s/run.db: a prompt of %d tokens does not fit the model",
                        r->dir, longest);
     int threads = n < r->e.n_threads ? n : r->e.n_threads;
-    int share = (n + threads - 1) / threads;
+    int share = (n + threads - 1) / threads, batch = share < p->batch ? share : p->batch;
     struct rollout *again =
-        rollout_new(&r->e.m, r->e.tok, longest, rc.max_completion_length,
-                    share < p->batch ? share : p->batch, threads);
+        rollout_new(&r->e.m, r->e.tok, longest, rc.max_completion_length, batch, batch,
+                    threads);
     rollout_run(again, &rc, prompt, n, trace);
     for (int i = 0; i < n; i++) compare(p, &e[i], &trace[i]);
     rollout_free(again);

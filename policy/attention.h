@@ -81,4 +81,11 @@ void attention_add_panels(const struct model *m, int width, const float *x, int 
 void attention_add_rows(const struct model *m, int width, const float *x, int first, int n,
                         int before, const float *prefix, float *rows);
 
+/* Copies what n own positions filled of panels, and of rows behind `before` positions (the pair
+ * that begins with the prefix's last one included). */
+void attention_copy_panels(const struct model *m, int width, const float *panels, int n,
+                           float *to);
+void attention_copy_rows(const struct model *m, int width, const float *rows, int n,
+                         int before, float *to);
+
 #endif

@@ -80,3 +80,16 @@ void attention_add_rows(const struct model *m, int width, const float *x, int fi
     }
     m->k->pack_rows(&from, taken, n, width, width, rows + (size_t)pair * w, 0);
 }
+
+void attention_copy_panels(const struct model *m, int width, const float *panels, int n,
+                           float *to) {
+    memcpy(to, panels, attention_panels_size(m, width, n) * sizeof *to);
+}
+
+void attention_copy_rows(const struct model *m, int width, const float *rows, int n,
+                         int before, float *to) {
+    size_t filled = (size_t)n;
+    if (n == 0) return;
+    if (m->dtype == COMPUTE_BF16) filled = (size_t)((before + n + 1) / 2 - before / 2);
+    memcpy(to, rows, filled * (size_t)width * sizeof *to);
+}

@@ -91,23 +91,39 @@ static int draw_greedy(const float *logits, int V) {
     return best;
 }
 
-int sampler_draw(const struct kernels *k, const struct sampler *s, const float *logits,
-                 int V, double u, float *scratch, float *logp) {
+void sampler_row_open(struct sampler_row *row, const struct kernels *k,
+                      const struct sampler *s, const float *logits, int V) {
+    row->greedy = -1;
     if (s->temperature == 0) {
-        *logp = 0;
-        return draw_greedy(logits, V);
+        row->greedy = draw_greedy(logits, V);
+        return;
     }
-    struct sampler_row row = {.weight = scratch};
-    sampler_row_fill(&row, k, s, logits, V);
-    double target = u * total(scratch, V), reached = 0;
+    sampler_row_fill(row, k, s, logits, V);
+    row->total = total(row->weight, V);
+}
+
+int sampler_row_draw(const struct sampler_row *row, const float *logits, int V, double u,
+                     float *logp) {
+    double target = u * row->total, reached = 0;
     int id = -1;
+    if (row->greedy >= 0) {
+        *logp = 0;
+        return row->greedy;
+    }
     for (int j = 0; j < V; j++) {
-        if (scratch[j] == 0) continue;
+        if (row->weight[j] == 0) continue;
         id = j; /* rounding may leave the last one short of the target */
-        reached += scratch[j];
+        reached += row->weight[j];
         if (reached > target) break;
     }
     if (id < 0) id = 0; /* only for logits that are NaN throughout */
-    *logp = sampler_row_logp(&row, logits, id);
+    *logp = sampler_row_logp(row, logits, id);
     return id;
+}
+
+int sampler_draw(const struct kernels *k, const struct sampler *s, const float *logits,
+                 int V, double u, float *scratch, float *logp) {
+    struct sampler_row row = {.weight = scratch};
+    sampler_row_open(&row, k, s, logits, V);
+    return sampler_row_draw(&row, logits, V, u, logp);
 }

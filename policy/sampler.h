@@ -22,6 +22,8 @@ struct sampler_row {
     float max;     /* largest logit */
     float inv_t;
     double sum, log_sum;
+    double total; /* of the weights, in their order; set by sampler_row_open */
+    int greedy;   /* the id that every draw gives, or -1; likewise */
 };
 
 /* Fills row->weight (already pointing at V floats) and the rest. temperature > 0. */
@@ -40,5 +42,12 @@ float sampler_row_entropy(const struct sampler_row *row, const struct kernels *k
  * was drawn from (0 when greedy). scratch[V]. */
 int sampler_draw(const struct kernels *k, const struct sampler *s, const float *logits,
                  int V, double u, float *scratch, float *logp);
+
+/* The same in two halves, for several draws from one row: fills the row (row->weight points
+ * at V floats), at any temperature; then a draw for each u. */
+void sampler_row_open(struct sampler_row *row, const struct kernels *k,
+                      const struct sampler *s, const float *logits, int V);
+int sampler_row_draw(const struct sampler_row *row, const float *logits, int V, double u,
+                     float *logp);
 
 #endif

@@ -60,6 +60,10 @@ static float *layer_rows(const struct session *s, const struct session_seq *q, i
     return layer_panels(s, q, layer) + attention_panels_size(s->m, s->m->dk, q->cap);
 }
 
+size_t session_seq_bytes(const struct model *m, int n) {
+    return (size_t)m->cfg.num_hidden_layers * layer_floats(m, n) * sizeof(float);
+}
+
 static void make_pool(struct session *s) {
     struct session_size z = s->size;
     size_t L = (size_t)s->m->cfg.num_hidden_layers;
@@ -137,6 +141,20 @@ struct session_seq *session_open(struct session *s, struct session_seq *parent) 
 
 struct session_seq *session_open_prompt(struct session *s) {
     return take(&s->free_prompt, NULL);
+}
+
+struct session_seq *session_fork(struct session *s, const struct session_seq *q) {
+    const struct model *m = s->m;
+    CHECK(!q->prompt);
+    struct session_seq *twin = take(&s->free_seq, q->parent);
+    if (!twin) return NULL;
+    twin->len = q->len;
+    for (int l = 0; l < m->cfg.num_hidden_layers; l++) {
+        attention_copy_panels(m, m->dk, layer_panels(s, q, l), q->len, layer_panels(s, twin, l));
+        attention_copy_rows(m, row_width(m), layer_rows(s, q, l), q->len,
+                            q->parent ? q->parent->len : 0, layer_rows(s, twin, l));
+    }
+    return twin;
 }
 
 void session_close(struct session *s, struct session_seq *q) {

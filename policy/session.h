@@ -1,8 +1,8 @@
 /* policy/session.h: timelines that grow token by token, over a cache of latents.
  *
  * A session is one thread's decoder: a pool of sequences whose keys it keeps (MLA: latent
- * and rotated key only, [dk] a position and layer; GQA: keys and values). A sequence may continue a parent, whose
- * cache it reads and does not copy. Rows go through the same functions as in training
+ * and rotated key only, [dk] a position and layer; GQA: keys and values). A sequence may
+ * continue a parent, whose cache it reads and does not copy, and may fork in two. Rows go through the same functions as in training
  * (block.h), so a log-probability drawn here is the one the trainer computes.
  */
 #ifndef POLICY_SESSION_H
@@ -27,10 +27,18 @@ struct session *session_new_team(const struct model *m, struct session_size size
 struct session *session_new(const struct model *m, struct session_size size);
 void session_free(struct session *s);
 
-/* An empty sequence; a parent (with parent NULL) comes from the pool of prompts. The
- * parent must stay open, and unchanged, while a child is. NULL when the pool is empty. */
+/* Bytes of the cache of n own positions. */
+size_t session_seq_bytes(const struct model *m, int n);
+
+/* An empty sequence; a parent (with parent NULL) comes from the pool of prompts. The parent
+ * must stay open while a child is, and unchanged from the child's first token on. NULL when
+ * the pool is empty. */
 struct session_seq *session_open(struct session *s, struct session_seq *parent);
 struct session_seq *session_open_prompt(struct session *s);
+
+/* A second sequence with the same parent and the same own positions, whose keys are copied: what
+ * follows in one does not show in the other. Not of a prompt. NULL when the pool is empty. */
+struct session_seq *session_fork(struct session *s, const struct session_seq *q);
 void session_close(struct session *s, struct session_seq *q);
 
 /* Positions so far, the parent's included. */

@@ -33,7 +33,7 @@ void step_fixture_clear(struct step_fixture *f) {
 struct rollout *step_fixture_rollout(const struct step_fixture *f, int max_batch,
                                      int n_threads) {
     return rollout_new(&f->policy.m, f->tok, STEP_MAX_PROMPT, STEP_MAX_LEN, max_batch,
-                       n_threads);
+                       STEP_EPISODES, n_threads);
 }
 
 void step_fixture_draw(struct step_fixture *f, struct rollout *r,

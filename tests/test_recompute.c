@@ -500,7 +500,7 @@ static void check_drawing(struct replay *r, const struct experiment_stage *s,
                                      .step = (uint32_t)row->step, .n_samples = h->G,
                                      .prompt = (uint32_t)h->n_groups - 1};
     int max = s->max_completion_length;
-    struct rollout *again = rollout_new(&r->m, g.e.tok, 16, max, 3, 2);
+    struct rollout *again = rollout_new(&r->m, g.e.tok, 16, max, 3, h->G, 2);
     struct trace *t = arena_new(&g.arena, (size_t)h->G, sizeof *t);
     rollout_run(again, &rc, &p, 1, t);
     for (int k = 0; k < h->G; k++) {

@@ -211,7 +211,7 @@ static void step_init(struct step *s, enum policy_shape shape, struct sampler sa
                                  .max_completion_length = MAX_LEN,
                                  .seed = 6,
                                  .purpose = RNG_SAMPLE};
-    s->rollout = rollout_new(&s->policy.m, s->tok, MAX_PROMPT, MAX_LEN, 5, 2);
+    s->rollout = rollout_new(&s->policy.m, s->tok, MAX_PROMPT, MAX_LEN, 5, 100, 2);
     rollout_run(s->rollout, &cfg, s->prompt, N_PROMPTS, s->trace);
     for (int i = 0; i < N_PROMPTS; i++)
         for (int k = 0; k < samples[i]; k++, n++) {

@@ -81,7 +81,8 @@ static void draw(struct rollout *r, const struct rollout_config *cfg,
 
 static struct rollout *new_rollout(const struct fixture *f, int max_batch,
                                    int n_threads) {
-    return rollout_new(&f->policy.m, f->tok, MAX_PROMPT, MAX_LEN, max_batch, n_threads);
+    return rollout_new(&f->policy.m, f->tok, MAX_PROMPT, MAX_LEN, max_batch, MAX_TRACES,
+                       n_threads);
 }
 
 /* All prompts of the fixture with a rollout of its own. */
