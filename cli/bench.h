@@ -13,8 +13,9 @@
  *   token(c)  = 2 P + 2 A c                               (FLOP)
  *   train     = 3 token((seq + 1) / 2) x tokens/s / ceiling; forward and backward, loss,
  *               AdamW and packing are in the time; recomputation earns nothing
- *   rollout   = [completion tokens x token(prompt + (tokens - 1) / 2) + prefilled rows x
- *               (token(prompt / 2) - 2 head)] / time / ceiling; tokens/s are completion tokens
+ *   rollout   = [rows x token(prompt + (tokens - 1) / 2) + prefilled rows x (token(prompt / 2)
+ *               - 2 head)] / time / ceiling; rows: of the completions' tokens, each beginning
+ *               that samples of a prompt share counts once; tokens/s are completion tokens
  *   decode    = one sequence: bytes of the active weights and of the keys it sees, by
  *               token, x tokens/s / bandwidth, which is measured before and after each
  *               repetition: where others share the memory it changes within seconds

@@ -119,6 +119,8 @@ struct rollout_job {
     int n_prompts;
     int *id;
     struct trace *trace;
+    double rows; /* computed behind the prompts, of all rounds so far */
+    int n_rounds;
 };
 
 static int *random_ids(const struct model *m, int n, uint32_t stream) {
@@ -132,6 +134,8 @@ static void rollout_round(void *ctx, int round) {
     struct rollout_job *j = ctx;
     for (int i = 0; i < j->n_prompts; i++) j->prompt[i].step = (uint32_t)round;
     rollout_run(j->rollout, &j->cfg, j->prompt, j->n_prompts, j->trace);
+    j->rows += (double)rollout_rows(j->rollout);
+    j->n_rounds++;
 }
 
 /* Bytes of the active weights and of the keys it sees, of all tokens of one sequence. */
@@ -158,9 +162,9 @@ static void run_rollout(struct bench *b, struct bench_result *r, int sequences) 
                                               .n_samples = left < GROUP ? left : GROUP};
     }
     r->tokens = (double)sequences * C;
-    r->flops = r->tokens * token_flops(m, P + (C - 1) / 2.0) +
-               (double)n * (P - 1) * (token_flops(m, P / 2.0) - 2 * head_params(m));
     time_rounds(b, r, rollout_round, &j);
+    r->flops = j.rows / j.n_rounds * token_flops(m, P + (C - 1) / 2.0) +
+               (double)n * (P - 1) * (token_flops(m, P / 2.0) - 2 * head_params(m));
     rollout_free(j.rollout);
     mem_free(j.id);
     mem_free(j.prompt);

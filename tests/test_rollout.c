@@ -21,7 +21,7 @@ struct fixture {
     struct tokenizer *tok;
     struct policy_fixture policy;
     struct rollout_prompt prompt[N_PROMPTS]; /* number 0 has one token */
-    int id[N_PROMPTS][MAX_PROMPT], n_traces;
+    int id[N_PROMPTS][MAX_PROMPT], n_prompts, n_traces;
     struct rollout_config cfg;
 };
 
@@ -31,6 +31,7 @@ static void fixture_init(struct fixture *f, enum policy_shape shape, bool bytes)
     int V = tokenizer_vocab_size(f->tok);
     struct rng_key key = {.seed = 4, .purpose = RNG_TEST};
     policy_fixture_init(&f->policy, shape, V, MAX_PROMPT + MAX_LEN);
+    f->n_prompts = N_PROMPTS;
     for (int i = 0; i < N_PROMPTS; i++) {
         key.prompt = (uint32_t)i;
         struct rollout_prompt *p = &f->prompt[i];
@@ -89,7 +90,7 @@ static struct rollout *new_rollout(const struct fixture *f, int max_batch,
 static void draw_all(struct fixture *f, int max_batch, int n_threads,
                      struct episode *out) {
     struct rollout *r = new_rollout(f, max_batch, n_threads);
-    draw(r, &f->cfg, f->prompt, N_PROMPTS, out);
+    draw(r, &f->cfg, f->prompt, f->n_prompts, out);
     rollout_free(r);
 }
 
@@ -156,6 +157,93 @@ static void test_order_of_prompts_does_not_show(void **state) {
             same_episodes(forth + a, back + b, f.prompt[i].n_samples);
         }
     }
+    rollout_free(r);
+    fixture_clear(&f);
+}
+
+/* Shared rows */
+
+enum { GROUPS = 7, MEMBERS = 9 };
+
+/* Prompts of 1 to 7 tokens with 9 samples each, whose distributions are peaked: they say the
+ * same for long, and part here and there. */
+static void peaked_init(struct fixture *f, enum policy_shape shape) {
+    fixture_init(f, shape, false);
+    f->cfg.sampler.temperature = 0.15;
+    f->n_prompts = GROUPS;
+    f->n_traces = GROUPS * MEMBERS;
+    for (int i = 0; i < GROUPS; i++) f->prompt[i].n_samples = MEMBERS;
+}
+
+/* Different beginnings of a group's episodes, the whole ones not counted. */
+static long beginnings(const struct episode *e, int *forks) {
+    long n = 0;
+    for (int s = 0; s < MEMBERS; s++)
+        for (int len = 0; len < e[s].n; len++) {
+            int known = 0, other = 0;
+            for (int t = 0; t < s; t++) {
+                if (e[t].n <= len || memcmp(e[t].id, e[s].id, (size_t)len * sizeof(int)) != 0)
+                    continue;
+                known++;
+                other += e[t].id[len] != e[s].id[len];
+            }
+            n += known == 0;
+            *forks += len > 0 && known > 0 && other == known;
+        }
+    return n;
+}
+
+static void alone_init(const struct fixture *f, struct episode *alone) {
+    struct rollout *r = new_rollout(f, 1, 1);
+    for (int i = 0; i < GROUPS * MEMBERS; i++) {
+        struct rollout_prompt p = f->prompt[i / MEMBERS];
+        p.n_samples = 1;
+        p.first_sample = (uint32_t)(i % MEMBERS);
+        draw(r, &f->cfg, &p, 1, &alone[i]);
+        assert_int_equal(rollout_rows(r), alone[i].n);
+    }
+    rollout_free(r);
+}
+
+static void check_shared_rows(enum policy_shape shape) {
+    static const int batches[] = {64, 20, 5, 1};
+    struct fixture f;
+    struct episode alone[MAX_TRACES], crowd[MAX_TRACES];
+    int forks = 0;
+    long rows = 0, tokens = 0;
+    peaked_init(&f, shape);
+    alone_init(&f, alone);
+    for (int i = 0; i < GROUPS * MEMBERS; i++) tokens += alone[i].n;
+    for (int i = 0; i < GROUPS; i++) rows += beginnings(alone + i * MEMBERS, &forks);
+    assert_true(rows < tokens * 3 / 4 && forks > 2 * GROUPS);
+    for (int b = 0; b < 4; b++)
+        for (int threads = 1; threads <= 2; threads++) {
+            struct rollout *r = new_rollout(&f, batches[b], threads);
+            draw(r, &f.cfg, f.prompt, GROUPS, crowd);
+            same_episodes(alone, crowd, GROUPS * MEMBERS);
+            assert_in_range(rollout_rows(r), rows, tokens);
+            if (batches[b] >= 20) assert_int_equal(rollout_rows(r), rows);
+            rollout_free(r);
+        }
+    fixture_clear(&f);
+}
+
+/* Each sample of a group that shares rows is the one that is drawn alone. */
+static void test_samples_that_say_the_same_are_one_row(void **state) {
+    (void)state;
+    for (int shape = 0; shape < N_POLICY_SHAPES; shape++)
+        check_shared_rows((enum policy_shape)shape);
+}
+
+static void test_greedy_samples_are_one_row(void **state) {
+    (void)state;
+    struct fixture f;
+    struct episode e[MAX_TRACES];
+    peaked_init(&f, POLICY_PLAIN);
+    f.cfg.sampler.temperature = 0;
+    struct rollout *r = new_rollout(&f, 64, 1);
+    draw(r, &f.cfg, &f.prompt[3], 1, e);
+    assert_int_equal(rollout_rows(r), e[0].n);
     rollout_free(r);
     fixture_clear(&f);
 }
@@ -357,6 +445,32 @@ static void test_stop_strings_may_span_tokens(void **state) {
     fixture_clear(&f);
 }
 
+/* Where samples part, each goes on with the text that they have in common. */
+static void test_stop_strings_may_begin_before_a_fork(void **state) {
+    (void)state;
+    struct fixture f;
+    struct episode whole[MAX_TRACES];
+    int stopped = 0;
+    peaked_init(&f, POLICY_PLAIN);
+    draw_all(&f, 16, 1, whole);
+    for (int a = 0; a < f.n_traces; a++)
+        for (int b = a + 1; b < f.n_traces && b / MEMBERS == a / MEMBERS; b++) {
+            int at = 0, n = whole[a].n < whole[b].n ? whole[a].n : whole[b].n;
+            while (at < n && whole[a].id[at] == whole[b].id[at]) at++;
+            if (at < 2 || at == n || stopped > 40) continue;
+            char text[64] = "";
+            const char *const stop[] = {text};
+            for (int j = at - 2; j <= at; j++) {
+                size_t len;
+                const char *piece = tokenizer_piece(f.tok, whole[b].id[j], &len);
+                strncat(text, piece, len);
+            }
+            stopped += check_stops(&f, whole, stop, 1);
+        }
+    assert_true(stopped > 10);
+    fixture_clear(&f);
+}
+
 /* A byte 0 in a trace is a character like any other: it ends no text, and it parts what
  * stands on its two sides. */
 static void test_stop_strings_do_not_reach_across_a_zero_byte(void **state) {
@@ -394,6 +508,8 @@ int main(void) {
         cmocka_unit_test(test_batch_and_threads_do_not_show),
         cmocka_unit_test(test_episodes_alone_and_in_a_crowd_are_the_same),
         cmocka_unit_test(test_order_of_prompts_does_not_show),
+        cmocka_unit_test(test_samples_that_say_the_same_are_one_row),
+        cmocka_unit_test(test_greedy_samples_are_one_row),
         cmocka_unit_test(test_each_part_of_the_address_counts),
         cmocka_unit_test(test_each_token_of_the_prompt_counts),
         cmocka_unit_test(test_finish_names),
@@ -402,6 +518,7 @@ int main(void) {
         cmocka_unit_test(test_greedy_takes_the_same_way_every_time),
         cmocka_unit_test(test_stop_strings_end_a_trace_where_they_appear),
         cmocka_unit_test(test_stop_strings_may_span_tokens),
+        cmocka_unit_test(test_stop_strings_may_begin_before_a_fork),
         cmocka_unit_test(test_stop_strings_do_not_reach_across_a_zero_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

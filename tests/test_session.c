@@ -246,6 +246,66 @@ static void test_shared_prompts_train_as_they_decode(void **state) {
     mem_free(own);
 }
 
+/* Forks */
+
+/* Members of a group begin as its first does, none for less than the one before it. */
+static void make_forks(struct timelines *t, int *shared) {
+    struct rng_key key = {.seed = 9, .purpose = RNG_TEST};
+    for (int i = 0; i < t->n; i++) {
+        int first = i - i % GROUP, least = i == first ? 0 : shared[i - 1];
+        key.prompt = (uint32_t)i;
+        shared[i] = 0;
+        if (i == first) continue;
+        shared[i] = least + (int)rng_below(&key, 0, (uint64_t)(t->len_own[first] - least));
+        if (t->len_own[i] <= shared[i]) t->len_own[i] = shared[i] + 1;
+        memcpy(t->id[i] + t->len_prompt[i], t->id[first] + t->len_prompt[first],
+               (size_t)shared[i] * sizeof(int));
+    }
+}
+
+/* The first of each group is fed token by token, and forked on the way. */
+static void check_forks(struct session *s, const struct model *m, const struct timelines *t,
+                        const int *shared, int chunk) {
+    struct session_seq *parent[MAX_SEQS / GROUP] = {0}, *seq[MAX_SEQS];
+    int at[MAX_SEQS];
+    open_prompts(s, m, t, parent, chunk);
+    for (int i = 0; i < t->n; i++) {
+        int first = i - i % GROUP, P = t->len_prompt[i];
+        if (i == first) {
+            seq[i] = session_open(s, parent[i / GROUP]);
+            at[i] = P;
+            continue;
+        }
+        for (; at[first] < P + shared[i]; at[first]++)
+            session_forward(s, &(struct session_run){seq[first], &t->id[first][at[first]], 1}, 1,
+                            NULL);
+        assert_non_null(seq[i] = session_fork(s, seq[first]));
+        at[i] = at[first];
+        assert_int_equal(session_len(seq[i]), at[i]);
+    }
+    decode(s, m, t, seq, at, 1, chunk % 2 == 1);
+    for (int i = 0; i < t->n; i++) session_close(s, seq[i]);
+    for (int i = 0; i < t->n; i += GROUP) session_close(s, parent[i / GROUP]);
+}
+
+static void test_forks_decode_as_they_train(void **state) {
+    (void)state;
+    struct timelines *t = mem_new(1, sizeof *t);
+    int shared[MAX_SEQS];
+    for (int shape = 0; shape < N_POLICY_SHAPES; shape++) {
+        struct policy_fixture f;
+        policy_fixture_init(&f, (enum policy_shape)shape, V, MAX_PROMPT + MAX_OWN);
+        struct session *s = new_session(&f.m);
+        make_timelines(t, MAX_SEQS);
+        make_forks(t, shared);
+        train_timelines(&f.m, t, false, 2);
+        for (int chunk = 8; chunk < 10; chunk++) check_forks(s, &f.m, t, shared, chunk);
+        session_free(s);
+        policy_fixture_clear(&f);
+    }
+    mem_free(t);
+}
+
 /* The pool */
 
 static void test_pool_runs_out_with_null(void **state) {
@@ -261,6 +321,7 @@ static void test_pool_runs_out_with_null(void **state) {
             assert_non_null(seq[i] = session_open(s, i < 2 ? prompt[i] : NULL));
         assert_null(session_open(s, NULL));
         assert_null(session_open(s, prompt[0]));
+        assert_null(session_fork(s, seq[0]));
         assert_ptr_not_equal(seq[0], seq[1]);
         assert_ptr_not_equal(prompt[0], prompt[1]);
         session_close(s, seq[1]);
@@ -323,6 +384,7 @@ int main(void) {
         cmocka_unit_test(test_decode_is_the_training_forward_of_a_tied_head),
         cmocka_unit_test(test_decode_is_the_training_forward_of_grouped_queries),
         cmocka_unit_test(test_shared_prompts_train_as_they_decode),
+        cmocka_unit_test(test_forks_decode_as_they_train),
         cmocka_unit_test(test_pool_runs_out_with_null),
         cmocka_unit_test(test_reopened_sequences_hold_no_trace),
     };
