@@ -10,7 +10,7 @@
 #include "policy/tokenizer.h"
 #include "rollout/rollout.h"
 
-/* Sequences that one thread decodes at a time. */
+/* Rows that one thread decodes at a time, if there are as many (rollout.h). */
 enum { ENGINE_MAX_BATCH = 128 };
 
 struct engine {
