@@ -1,8 +1,8 @@
 /* cli/engine.c: see engine.h. */
 #include "cli/engine.h"
 
-#include <limits.h>
 #include <errno.h>
+#include <limits.h>
 #include <omp.h>
 #include <pthread.h>
 #include <string.h>
