@@ -1,6 +1,6 @@
 /* policy/kernels.h: the arithmetic, one table an instruction set, chosen at run time.
  *
- * Every function works on rows of f32 and is single-threaded; a row's result depends on
+ * Functions work on rows of f32, single-threaded; a row's result depends on
  * that row alone, and has the same bits in every table. Matrices are row-major with the
  * leading dimension named; "panel" layout is defined at struct panels. Any thread may call.
  */
@@ -24,13 +24,14 @@ struct panels {
 
 struct adamw_rates;
 
-/* Rows to be packed: a step of k each, or in bf16 a pair of them. */
+/* Rows to be packed: a step of k each, in bf16 a pair. */
 struct pack_source {
     const float *x;
     size_t ld;
     const int *row; /* the i-th row's number, NULL: i; -1, as second of a pair: zeros */
     bool bf16;
 };
+
 struct kernels {
     const char *name; /* "avx512bf16", "avx512", "avx2", "neon", "plain" */
     bool bf16_dot;    /* the processor's own bf16 dot; else it is a chain of FMAs */
@@ -47,10 +48,9 @@ struct kernels {
      * a panel's row holds 32 columns of one pair. */
     void (*matmul_bf16)(int M, int N, int n_pairs, const float *a, size_t a_row,
                         size_t a_col, struct panels b, float *c, size_t ldc, bool add);
-    /* Rows of K floats to ceil(K / 2) pairs each, to nearest even; an odd end is padded
-     * with 0. */
+    /* Rows of K floats to ceil(K / 2) pairs each, to nearest even; an odd end gets a 0. */
     void (*bf16_rows)(int n, int K, const float *x, size_t ldx, float *pairs);
-    /* The second number of each of n pairs becomes x[i], rounded; the first stays. */
+    /* x[i] rounded as the second number of each of n pairs. */
     void (*bf16_seconds)(const float *x, size_t n, float *pairs);
     /* Rows [first, last) of the source, n columns, in panels of `panel` columns that start
      * `stride` floats apart, a step a row of a panel; the last one's columns past n are left
@@ -89,8 +89,7 @@ struct kernels {
                             const float *scale, const float *dh, float *dg, float *du,
                             float *h, float *dscale);
 
-    /* In place: p[i] = softmax(s[i][0..len) * scale); p[len..ld_zero) = 0. Returns nothing;
-     * a row holds at least one finite score. */
+    /* In place: softmax(s[0..len) scale), then zeros up to len_zero; one score is finite. */
     void (*softmax)(float *s, int len, int len_zero, float scale);
     /* ds[j] = scale p[j] (dp[j] - sum_j p[j] dp[j]), in place over dp. */
     void (*softmax_backward)(const float *p, float *dp, int len, float scale);
