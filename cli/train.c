@@ -216,11 +216,11 @@ static void tell_what_is_there(struct run *r) {
     struct err ignored;
     int lost = db_wait(r->db, &ignored);
     (void)lost; /* the next start makes those steps again */
-    if (!r->db || r->step == 0) return;
+    if (!r->db) return;
     arena_reset(&r->arena);
     if (db_read_run(r->db, &r->arena, &row, &ignored) != 0 ||
-        db_read_newest(r->db, &r->arena, &newest, &ignored) != 0 || newest.step >= r->step)
-        return;
+        db_read_newest(r->db, &r->arena, &newest, &ignored) != 0 || newest.step > r->step)
+        return; /* on the way back to where the log ends, where nothing is made */
     r->step = newest.step;
     r->hash = newest.step > 0 ? newest.weights_after : row.start_weights;
 }

@@ -73,11 +73,11 @@ void attention_pack_panels(const struct model *m, int width, const float *rows, 
 void attention_pack_rows(const struct model *m, int width, const float *rows, int n,
                          const float *last, float *pairs);
 
-/* Adds n rows behind the `first` that stand in memory laid out for decoding: keys as panels,
- * or keys or values as rows (pairs in bf16) behind a prefix of `before` positions, of whose rows
- * `prefix` is the start. */
+/* Adds n rows behind the `first` that stand in memory laid out for decoding: keys as panels
+ * (followed: others add rows behind these, at any time), or keys or values as rows (pairs in bf16)
+ * behind a prefix of `before` positions, of whose rows `prefix` is the start. */
 void attention_add_panels(const struct model *m, int width, const float *x, int first, int n,
-                          float *panels);
+                          bool followed, float *panels);
 void attention_add_rows(const struct model *m, int width, const float *x, int first, int n,
                         int before, const float *prefix, float *rows);
 

@@ -50,17 +50,19 @@ static void add_column(const struct model *m, int width, const float *x, float *
 }
 
 void attention_add_panels(const struct model *m, int width, const float *x, int first, int n,
-                          float *panels) {
+                          bool followed, float *panels) {
     size_t panel = (size_t)attention_steps(m, width) * PANEL;
     for (int i = 0; i < n; i++) {
         int pos = first + i;
         float *at = panels + (size_t)(pos / PANEL) * panel;
         const float *row = x + (size_t)i * (size_t)width;
-        if (pos % PANEL == 0 && n - i >= PANEL / 2) { /* nothing stands behind it yet */
-            attention_pack_panels(m, width, row, n - i, at);
-            return;
+        int whole = followed ? (n - i) / PANEL * PANEL : n - i; /* nothing stands behind them */
+        if (pos % PANEL == 0 && whole >= PANEL / 2) {
+            attention_pack_panels(m, width, row, whole, at);
+            i += whole - 1;
+        } else {
+            add_column(m, width, row, at + pos % PANEL);
         }
-        add_column(m, width, row, at + pos % PANEL);
     }
 }
 

@@ -6,13 +6,52 @@
 
 #include "base/fmath.h"
 
+enum { BLOCK = 256, LANES = 8 };
+
+/* Of at most BLOCK weights: number j in lane j % 8, then a tree over the lanes. */
+static double block_sum(const float *w, int n) {
+    double lane[LANES] = {0};
+    int j = 0;
+    for (; j + LANES <= n; j += LANES)
+        for (int i = 0; i < LANES; i++) lane[i] += w[j + i];
+    for (; j < n; j++) lane[j % LANES] += w[j];
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+static int block_at(int j, int V) { return V - j < BLOCK ? V - j : BLOCK; }
+
 static double total(const float *w, int V) {
     double sum = 0;
-    for (int j = 0; j < V; j++) sum += w[j];
+    for (int j = 0; j < V; j += BLOCK) sum += block_sum(w + j, block_at(j, V));
     return sum;
 }
 
-/* Sums over weights are in double and in index order. Of those that are at least t: */
+/* The first id at which the weights reach more than target, in sums of whole blocks and then one by
+ * one; rounding may leave the last one short of it. -1 where all are 0. */
+static int find(const float *w, int V, double target) {
+    double reached = 0, sum = 0;
+    int j = 0, id = -1;
+    for (; j < V; j += BLOCK) {
+        sum = block_sum(w + j, block_at(j, V));
+        if (reached + sum > target) break;
+        reached += sum;
+    }
+    if (j >= V) {
+        for (id = V - 1; id >= 0 && w[id] == 0; id--) continue;
+        return id;
+    }
+    for (int end = j + block_at(j, V); j < end; j++) {
+        if (w[j] == 0) continue;
+        id = j;
+        reached += w[j];
+        if (reached > target) break;
+    }
+    return id;
+}
+
+/* In index order, of those that are at least t: */
 static double sum_from(const float *w, int V, float t) {
     double sum = 0;
     for (int j = 0; j < V; j++) sum += w[j] >= t ? w[j] : 0;
@@ -104,18 +143,11 @@ void sampler_row_open(struct sampler_row *row, const struct kernels *k,
 
 int sampler_row_draw(const struct sampler_row *row, const float *logits, int V, double u,
                      float *logp) {
-    double target = u * row->total, reached = 0;
-    int id = -1;
     if (row->greedy >= 0) {
         *logp = 0;
         return row->greedy;
     }
-    for (int j = 0; j < V; j++) {
-        if (row->weight[j] == 0) continue;
-        id = j; /* rounding may leave the last one short of the target */
-        reached += row->weight[j];
-        if (reached > target) break;
-    }
+    int id = find(row->weight, V, u * row->total);
     if (id < 0) id = 0; /* only for logits that are NaN throughout */
     *logp = sampler_row_logp(row, logits, id);
     return id;

@@ -22,7 +22,7 @@ struct sampler_row {
     float max;     /* largest logit */
     float inv_t;
     double sum, log_sum;
-    double total; /* of the weights, in their order; set by sampler_row_open */
+    double total; /* of the weights, block by block; set by sampler_row_open */
     int greedy;   /* the id that every draw gives, or -1; likewise */
 };
 

@@ -207,7 +207,7 @@ static void append_keys(struct session *s, const struct session_run *run, int n_
         int at = q->len + from - row, n = to - from;
         append_values(s, &run[i], layer, row, val, from, to);
         attention_add_panels(s->m, dk, a->key + (size_t)from * (size_t)dk, at, n,
-                             layer_panels(s, q, layer));
+                             to < row + run[i].n, layer_panels(s, q, layer));
         struct attn_job *j = &me->job[me->n_jobs++];
         *j = (struct attn_job){.n_rows = n, .first = at};
         j->own = keys_of(s, q, layer, q->len + run[i].n);

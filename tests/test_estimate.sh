@@ -30,7 +30,7 @@ t "the disk that a run takes is between the bounds" 0 '^at least' disk
 # A run that is killed leaves its log as it was, which in the end goes into run.db.
 log() {
     local taken pid
-    "$HONE" train "$tiny" --out killed --set grpo.max_steps=400 >out &
+    "$HONE" train "$tiny" --out killed --set grpo.max_steps=4000 >out &
     pid=$!
     until [ "$(stat -c %s killed/run.db-wal 2>/dev/null || echo 0)" -gt 20000000 ] || ! kill -0 $pid; do
         sleep 0.05

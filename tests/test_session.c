@@ -6,10 +6,12 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "policy/attention.h"
 #include "policy/session.h"
 #include "policy/train.h"
 #include "tests/policy_fixture.h"
@@ -306,6 +308,85 @@ static void test_forks_decode_as_they_train(void **state) {
     mem_free(t);
 }
 
+/* A team */
+
+enum { TEAM_TOKENS = 150 };
+
+/* The rows of two members, those behind before those in front of them, are as all at once. */
+static void check_panels(const struct model *m, int width, int first, int cut, int n) {
+    size_t steps = (size_t)attention_steps(m, width);
+    size_t size = attention_panels_size(m, width, n);
+    float *x = mem_new((size_t)(n * width + PANEL), sizeof *x);
+    float *all = mem_new(size, sizeof *all), *parts = mem_new(size, sizeof *parts);
+    for (int i = 0; i < n * width; i++) x[i] = (float)(i % 97) - 48.5f;
+    attention_pack_panels(m, width, x, n, all);
+    const float *row[] = {x, x + first * width, x + cut * width};
+    attention_add_panels(m, width, row[0], 0, first, false, parts);
+    attention_add_panels(m, width, row[2], cut, n - cut, false, parts);
+    attention_add_panels(m, width, row[1], first, cut - first, true, parts);
+    for (int i = 0; i < n; i++)
+        for (size_t k = 0; k < steps; k++) {
+            size_t at = ((size_t)(i / PANEL) * steps + k) * PANEL + (size_t)(i % PANEL);
+            if (memcmp(&all[at], &parts[at], sizeof *all) != 0)
+                fail_msg("width %d, rows [%d, %d) behind [%d, %d): %d is another", width, first,
+                         cut, cut, n, i);
+        }
+    mem_free(x);
+    mem_free(all);
+    mem_free(parts);
+}
+
+static void test_members_add_keys_to_the_same_panel(void **state) {
+    (void)state;
+    static const enum policy_shape shape[] = {POLICY_PLAIN, POLICY_BF16};
+    for (int s = 0; s < 2; s++) {
+        struct policy_fixture f;
+        policy_fixture_init(&f, shape[s], V, MAX_PROMPT);
+        for (int first = 0; first <= 64; first += 16)
+            for (int cut = first; cut < TEAM_TOKENS; cut += 7)
+                check_panels(&f.m, 11 + cut % 3 * 64, first, cut, TEAM_TOKENS);
+        policy_fixture_clear(&f);
+    }
+}
+
+/* Logits behind a prompt, which is fed `chunk` tokens at a time, and one token of its own. */
+static void decode_in_team(const struct model *m, int members, int chunk, float *logits) {
+    struct session *s = session_new_team(
+        m, (struct session_size){1, TEAM_TOKENS, 1, 1, TEAM_TOKENS}, members);
+    struct session_seq *prompt = session_open_prompt(s), *own = session_open(s, prompt);
+    int id[TEAM_TOKENS];
+    for (int i = 0; i < TEAM_TOKENS; i++) id[i] = (7 * i + i / V) % V;
+    for (int at = 0; at < TEAM_TOKENS; at += chunk) {
+        int n = TEAM_TOKENS - at < chunk ? TEAM_TOKENS - at : chunk;
+        struct session_run run = {prompt, id + at, n};
+#pragma omp parallel num_threads(members)
+        session_forward_part(s, &run, 1, NULL, omp_get_thread_num());
+    }
+    struct session_run run = {own, id, 1};
+#pragma omp parallel num_threads(members)
+    session_forward_part(s, &run, 1, logits, omp_get_thread_num());
+    session_free(s);
+}
+
+static void test_team_decodes_as_one(void **state) {
+    (void)state;
+    static const int members[] = {2, 3, 8}, chunk[] = {TEAM_TOKENS, 97, 35, 1};
+    for (int shape = 0; shape < N_POLICY_SHAPES; shape++) {
+        struct policy_fixture f;
+        float one[V], team[V];
+        policy_fixture_init(&f, (enum policy_shape)shape, V, TEAM_TOKENS + 1);
+        decode_in_team(&f.m, 1, TEAM_TOKENS, one);
+        for (int i = 0; i < 3 && f.m.options.large; i++)
+            for (int c = 0; c < 4; c++) {
+                decode_in_team(&f.m, members[i], chunk[c], team);
+                if (memcmp(one, team, sizeof one) != 0)
+                    fail_msg("shape %d, %d members, %d tokens a call: other logits", shape,
+                             members[i], chunk[c]);
+            }
+        policy_fixture_clear(&f);
+    }
+}
+
 /* The pool */
 
 static void test_pool_runs_out_with_null(void **state) {
@@ -385,6 +466,8 @@ int main(void) {
         cmocka_unit_test(test_decode_is_the_training_forward_of_grouped_queries),
         cmocka_unit_test(test_shared_prompts_train_as_they_decode),
         cmocka_unit_test(test_forks_decode_as_they_train),
+        cmocka_unit_test(test_members_add_keys_to_the_same_panel),
+        cmocka_unit_test(test_team_decodes_as_one),
         cmocka_unit_test(test_pool_runs_out_with_null),
         cmocka_unit_test(test_reopened_sequences_hold_no_trace),
     };
