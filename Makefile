@@ -158,7 +158,7 @@ $(OUT)/bench-db: tests/bench/db.c $(OUT)/libhone.a
 	$(Q)$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) $(LDFLAGS)
 bench-db: hone hone_sqlite.so $(OUT)/bench-db
 	tests/bench/db.sh $(OUT)/bench-db build/bench-db $(EPISODES)
-quickstart: hone
+quickstart: all
 	./hone train experiments/quickstart/experiment.json --out runs/quickstart --overwrite
 
 install: hone hone_sqlite.so

@@ -11,7 +11,7 @@ const char *replay_builds(const struct replay *p) {
     static char text[512];
     snprintf(text, sizeof text, "recorded by hone %.80s (%.80s) on %.16s, drawn by hone %s (%s) on %s",
              p->recorded.version, p->recorded.build, p->recorded.isa, version_short(),
-             __VERSION__, p->r.e.k->name);
+             version_compiler(), p->r.e.k->name);
     return text;
 }
 

@@ -254,7 +254,7 @@ static int write_files(struct run *r, const char *db, const char *json, struct e
     experiment_print(&r->x, &text);
     int rc = file_save(json, buf_text(&text), text.len, err);
     if (rc == 0) {
-        struct db_run row = {.name = r->x.name, .version = version_short(), .build = __VERSION__,
+        struct db_run row = {.name = r->x.name, .version = version_short(), .build = version_compiler(),
                              .isa = r->e.k->name, .experiment = buf_text(&text),
                              .seed = r->x.seed, .start_weights = r->hash,
                              .threads = r->e.n_threads};

@@ -12,14 +12,17 @@ const char *version_short(void) {
     return sizeof HONE_COMMIT > 1 ? HONE_VERSION " (" HONE_COMMIT ")" : HONE_VERSION;
 }
 
-void version_print(struct buf *out) {
+const char *version_compiler(void) {
 #ifdef __clang__
-    const char *compiler = "clang " __clang_version__;
+    return "clang " __clang_version__;
 #else
-    const char *compiler = "gcc " __VERSION__;
+    return "gcc " __VERSION__;
 #endif
+}
+
+void version_print(struct buf *out) {
     buf_printf(out, "hone %s\n", version_short());
-    buf_printf(out, "compiler: %s\n", compiler);
+    buf_printf(out, "compiler: %s\n", version_compiler());
     const struct kernels *k;
     struct err err;
     buf_printf(out, "instruction set: %s\n", kernels_isa_name());
