@@ -142,8 +142,7 @@ static void rollout_round(void *ctx, int round) {
 static double decode_bytes(const struct bench *b) {
     double keys = b->o.prompt + (b->o.tokens - 1) / 2.0;
     double cached = (double)b->e.m.cfg.num_hidden_layers * (b->e.m.dk + b->e.m.dv) * keys;
-    return b->o.tokens *
-           ((b->o.bf16 ? 2 : 4) * (double)model_active_params(&b->e.m) + 4 * cached);
+    return b->o.tokens * (b->o.bf16 ? 2 : 4) * ((double)model_active_params(&b->e.m) + cached);
 }
 
 static void run_rollout(struct bench *b, struct bench_result *r, int sequences) {

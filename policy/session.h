@@ -2,7 +2,8 @@
  *
  * A session is one thread's decoder: a pool of sequences whose keys it keeps (MLA: latent
  * and rotated key only, [dk] a position and layer; GQA: keys and values). A sequence may
- * continue a parent, whose cache it reads and does not copy, and may fork in two. Rows go through the same functions as in training
+ * continue a parent, whose cache it reads and does not copy, and may fork in two. Rows go
+ * through the same functions as in training
  * (block.h), so a log-probability drawn here is the one the trainer computes.
  */
 #ifndef POLICY_SESSION_H
